@@ -1,0 +1,1 @@
+//! baleen.toml to validated parameters, with diagnostics as data

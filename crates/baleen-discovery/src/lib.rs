@@ -1,0 +1,1 @@
+//! Namers: where a logical name leads

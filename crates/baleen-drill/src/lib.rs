@@ -1,0 +1,1 @@
+//! Synthetic upstreams and open-loop load

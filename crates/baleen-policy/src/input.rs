@@ -1,0 +1,179 @@
+//! What a driver tells the core.
+//!
+//! Not here: what the core answers (`action.rs`). Tested: by everything that drives a core.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use baleen_base::{
+    AttemptId, CallId, ClientId, ClusterId, ConnId, EjectReason, EndpointId, Failure, ListenerId,
+    RouteId, TargetId, Tick,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::params::Params;
+
+/// A request that has a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CallFacts {
+    /// The settings of its logical name.
+    pub route: RouteId,
+    /// Where the name leads.
+    pub target: TargetId,
+    /// The downstream connection it came on, if that is guarded by this core.
+    pub client: Option<ClientId>,
+    /// Doing it twice is the same as doing it once (RFC 9110 section 9.2.2).
+    pub idempotent: bool,
+    /// A request body is still to come. The timeouts to the head then run from its end; until then the idle timeout rules.
+    pub body: bool,
+}
+
+/// What became of an attempt so far. In order: `Connected`, `Sending`, `RequestEnd`, `Head`, `Committed`, `End`; `Failed` may
+/// come instead of any. The request may still be going up when the head arrives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum AttemptEvent {
+    /// A new connection stands. Not told for a reused one.
+    Connected {
+        /// The driver's name for it.
+        conn: ConnId,
+    },
+    /// The first byte is about to be written: from now on something may have been sent.
+    Sending,
+    /// The request was sent whole.
+    RequestEnd,
+    /// A whole, valid, final response head arrived. The core answers `Forward` or retries.
+    Head {
+        /// Its status.
+        status: u16,
+    },
+    /// The response head went downstream, at least in part: no retry any more.
+    Committed,
+    /// Body bytes moved, in either direction. The driver tells this at most every 50 ms.
+    Progress,
+    /// The exchange became a tunnel (status 101): the tunnel idle timeout rules.
+    Tunnel,
+    /// The exchange ended well.
+    End {
+        /// Whether the connection can carry another. If so it is now idle and the core's to give out or close.
+        reusable: bool,
+    },
+    /// The exchange failed. Its connection, if any, is gone.
+    Failed {
+        /// The three facts.
+        failure: Failure,
+        /// The request's body, as far as it was taken from the downstream, is still whole in the replay buffer.
+        replayable: bool,
+    },
+}
+
+/// What a connection from a downstream does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ClientEvent {
+    /// It was accepted. The core may answer `CloseClient`.
+    Accepted {
+        /// Where.
+        listener: ListenerId,
+    },
+    /// Nothing is in progress and nothing is buffered: waiting for the next request.
+    Idle,
+    /// Part of a request head arrived and more must be waited for. Told once a head; not needed when a head comes whole.
+    HeadPartial,
+    /// A body must wait for the downstream: nothing to read from it, or it takes no bytes.
+    Stalled,
+    /// After `Stalled`: this many body bytes moved.
+    Moved {
+        /// Since the last `Moved`.
+        bytes: u32,
+    },
+    /// It ended.
+    Gone,
+}
+
+/// One address in a cluster, as policy sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The same for the same address of the same cluster, in all workers and all versions of the set.
+    pub id: EndpointId,
+    /// Share of traffic in relation to the others; at least 1.
+    pub weight: u32,
+}
+
+/// All endpoints of a cluster. Sorted by id.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct EndpointSet {
+    /// Grows with each change; an older one than the core has is ignored.
+    pub version: u64,
+    /// The endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Where a name leads: the bound form of a name tree.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Target {
+    /// One cluster.
+    Cluster(ClusterId),
+    /// One of these, drawn by weight.
+    Union(Vec<(u32, Target)>),
+    /// The first of these that has a usable endpoint, else the first that has any.
+    Alt(Vec<Target>),
+}
+
+/// What the fleet has decided about an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FleetVerdict {
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// The decision.
+    pub verdict: Verdict,
+}
+
+/// A decision about an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Some worker saw it fail: report the next success, too.
+    Watch,
+    /// Do not use it, unless in panic.
+    Eject {
+        /// Why.
+        reason: EjectReason,
+        /// How often in a row.
+        nth: u32,
+    },
+    /// Send it one real request and report how that went.
+    Trial,
+    /// Use it as before.
+    Restore,
+}
+
+/// Everything that can be told to a core, as one value: what a recording holds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Input {
+    /// A request has a name.
+    Arrive(CallFacts),
+    /// Something happened to an attempt.
+    Attempt(AttemptId, AttemptEvent),
+    /// The downstream of a call left.
+    Abandon(CallId),
+    /// A connection from a downstream did something.
+    Client(ClientId, ClientEvent),
+    /// An idle connection to an upstream was closed by the other side.
+    ConnClosed(ConnId),
+    /// A cluster's endpoints.
+    Apply(ClusterId, Arc<EndpointSet>),
+    /// A target; `None` takes it away.
+    Bind(TargetId, Option<Arc<Target>>),
+    /// New settings. Ejections, pools and calls in flight are kept.
+    Reconfigure(Arc<Params>),
+    /// A decision of the fleet.
+    Fleet(FleetVerdict),
+    /// Another worker gave a slot of this cluster back.
+    SlotFree(ClusterId),
+    /// The core's deadline has come.
+    Deadline,
+}
+
+/// The tick at which an input happened, with it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct At<T>(pub Tick, pub T);

@@ -1,0 +1,1 @@
+//! Listeners, pools and the request path; drives policy in real time

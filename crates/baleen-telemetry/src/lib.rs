@@ -1,0 +1,1 @@
+//! Events to counters, histograms and text
