@@ -1,1 +1,42 @@
-fn main() {}
+//! Repository chores, run as `cargo xtask VERB`: `tidy`, `ci`, `bench`.
+//!
+//! One module per verb. Nothing here ships to users; what ships is the `baleen` crate.
+
+mod args;
+mod bench;
+mod ci;
+mod repo;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask VERB
+
+  tidy                  the rules of this repository that compilers do not check
+  ci                    everything continuous integration checks
+  bench proxy           CPU, latency and memory against other proxies
+  bench instructions    user-space instructions per request, by layer
+  bench report          render docs/benchmarks.md again from the last results
+";
+
+fn main() -> ExitCode {
+    let mut args = args::Args::from_env();
+    let verb = args.positional().unwrap_or_default();
+    let result = match verb.as_str() {
+        "tidy" => args.finish().and_then(|()| tidy::run()),
+        "ci" => args.finish().and_then(|()| ci::run()),
+        "bench" => bench::run(args),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,177 @@
-//! HTTP/1.1 without I/O: strict heads, framing, chunking, verbatim forwarding
+//! HTTP/1.1 without I/O: strict heads, framing, chunking, verbatim forwarding (RFC 9110, RFC 9112).
+//!
+//! Bytes in, meaning out. A proxy reads into a buffer, hands the buffer to [`RequestHead::parse`],
+//! looks at the result through [`Span`]s into that buffer, and lets [`encode_request`] copy the
+//! fields it keeps exactly as they came: case, order, duplicates and spacing. [`BodyDecoder`] takes
+//! body bytes however they are cut. Heads are reused, so that a message costs no allocation.
+//!
+//! Why our own lexer: `benches/head.rs` measures it against `httparse`, which would have to be
+//! followed by passes for what it lets through (bare line feeds, for one). The tests and fuzz
+//! targets hold the two against each other instead: what we accept, `httparse` reads alike.
+//!
+//! Not here: sockets, timeouts, buffers, retries, what a proxy adds to a message. Tested beside the
+//! code, in `tests/`, and by the fuzz targets in `fuzz/`, whose corpora `tests/corpus.rs` replays.
+//!
+//! # Where this is stricter than the RFCs ask
+//!
+//! All of it is deliberate: two parsers that read one message differently are how requests are
+//! smuggled, so what could be read in two ways is refused.
+//!
+//! | what | the RFCs | here |
+//! |---|---|---|
+//! | line ends in LF alone | may be accepted (9112 2.2) | refused |
+//! | bare CR | may be replaced by a space (9112 2.2) | refused |
+//! | empty lines before a request | at least one should be ignored (9112 2.2) | two are ignored, more are refused |
+//! | empty lines before a response | not mentioned | refused |
+//! | control bytes in a value | CR, LF, NUL refused or replaced (9110 5.5) | all but HTAB refused |
+//! | folded lines | may be unfolded (9112 5.2) | refused |
+//! | `Content-Length: 5, 5`, or twice the same | may be collapsed (9112 6.3) | refused |
+//! | a length above 2^63 - 1 | any number (9110 8.6) | refused |
+//! | Content-Length with Transfer-Encoding | may be processed (9112 6.1) | refused |
+//! | transfer codings other than `chunked` | may be known (9112 7) | refused, also before `chunked` |
+//! | empty elements or parameters in Transfer-Encoding | ignored (9110 5.6.1) | refused |
+//! | a request target with `#` or bytes outside visible ASCII | should be refused (9112 3.2) | refused |
+//! | absolute form with a scheme other than http, https | allowed | refused |
+//! | user name in an authority | should be an error for http (9110 4.2.4) | refused |
+//! | empty `Host` | allowed where there is no authority (9112 3.2) | refused |
+//! | host with `%`, a sub-delimiter, an empty label, or over 255 bytes | allowed (3986 3.2.2) | refused |
+//! | IPv6 zone, future IP literal | allowed (3986, 6874) | refused |
+//! | empty port, port 0 or above 65535 | empty allowed (3986 3.2.3) | refused |
+//! | HTTP/1.2 to HTTP/1.9 | processed as 1.1 (9110 2.5) | refused with 505 |
+//! | `Connection` naming a field meant for the other end | must not be sent (9110 7.6.1) | refused |
+//! | more than 32 options in `Connection` | allowed | refused |
+//! | `Upgrade` to `h2c`, another HTTP or TLS | may be ignored (9110 7.8) | ignored: never offered upstream |
+//! | `Expect` other than 100-continue | may be answered 417 (9110 10.1.1) | answered 417 |
+//! | 204 or 1xx with Content-Length | must not be sent (9110 8.6) | dropped if 0, else refused |
+//! | 204 or 1xx with Transfer-Encoding | must not be sent (9112 6.1) | refused |
+//! | a status outside 100 to 599 | treated as 500 (9110 15) | refused |
+//! | 101 that was not asked for or names no protocol | must not be sent (9110 15.2.2) | refused |
+//! | spaces around a chunk size or before an extension | must be removed (9112 7.1.1) | refused |
+//! | a chunk size of more than 16 digits, zeros included | must not overflow (9112 7.1) | refused |
+//! | chunk extensions | ignored if unknown (9112 7.1.1) | bounded, checked, dropped |
+//! | trailer fields for framing, routing, authentication | must not be sent (9110 6.5.1) | refused |
+//!
+//! And where it is more lenient than the grammar, as the RFCs allow: the space after a status may
+//! be missing when there is no reason (9112 4), `"<>\^{|}` and the backquote may stand in a target,
+//! and `Content-Length` may start with zeros.
+
+#![deny(unsafe_code)]
+
+mod body;
+mod encode;
+mod fields;
+#[doc(hidden)]
+pub mod fuzz;
+mod host;
+mod known;
+mod lex;
+mod refusal;
+mod request;
+mod response;
+
+pub use body::{BodyDecoder, Step};
+pub use encode::{
+    CHUNK_END, CONTINUE, ChunkHeader, LAST_CHUNK, Local, Persist, RequestEdits, ResponseEdits,
+    chunk_header, encode_last_chunk, encode_request, encode_response, local_response, push_field,
+    reason_phrase,
+};
+pub use fields::{FIELDS_MAX, Field};
+pub use host::is_authority;
+pub use known::Known;
+pub use refusal::{Refusal, Rule};
+pub use request::{Method, RequestHead, RequestOptions, Target};
+pub use response::{Asked, ResponseHead};
+
+/// What a message may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A whole head, with its last empty line. At most 4 GiB - 1.
+    pub head_bytes: usize,
+    /// Fields in a head; at most [`FIELDS_MAX`].
+    pub fields: usize,
+    /// The request line without its line end.
+    pub request_line_bytes: usize,
+    /// The line of a chunk size with its extensions, without its line end.
+    pub chunk_line_bytes: usize,
+    /// The trailer section with its last empty line.
+    pub trailer_bytes: usize,
+    /// Fields in the trailer section.
+    pub trailer_fields: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 64 << 10,
+            fields: 100,
+            request_line_bytes: 8 << 10,
+            chunk_line_bytes: 256,
+            trailer_bytes: 8 << 10,
+            trailer_fields: 32,
+        }
+    }
+}
+
+/// A piece of the buffer that a head was parsed from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Index of the first byte.
+    pub start: u32,
+    /// Index after the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    pub(crate) const fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end as u32 }
+    }
+
+    /// The bytes; empty if the buffer is not the one the span is about.
+    #[inline]
+    #[must_use]
+    pub fn of(self, buf: &[u8]) -> &[u8] {
+        buf.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    /// Is there nothing in it?
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.start >= self.end
+    }
+}
+
+/// How parsing went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// The head has not arrived whole: call again with the same bytes and more behind them.
+    Partial,
+    /// The head is whole.
+    Complete {
+        /// Its length, from the start of the buffer: the body, or the next message, starts here.
+        consumed: usize,
+    },
+}
+
+/// How the end of a body is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body.
+    #[default]
+    None,
+    /// So many bytes follow.
+    Length(u64),
+    /// Chunks follow.
+    Chunked,
+    /// Everything until the connection closes (responses only).
+    UntilClose,
+}
+
+/// The version of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+}

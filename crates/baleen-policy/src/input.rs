@@ -29,7 +29,7 @@ pub struct CallFacts {
 }
 
 /// What became of an attempt so far. In order: `Connected`, `Sending`, `RequestEnd`, `Head`, `Committed`, `End`; `Failed` may
-/// come instead of any. The request may still be going up when the head arrives.
+/// come instead of any, `BodyGone` between any. The request may still be going up when the head arrives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum AttemptEvent {
     /// A new connection stands. Not told for a reused one.
@@ -57,13 +57,12 @@ pub enum AttemptEvent {
         /// Whether the connection can carry another. If so it is now idle and the core's to give out or close.
         reusable: bool,
     },
+    /// The request's body, as far as it was taken from the downstream, is no longer whole in the replay buffer: the call can't
+    /// be sent again from now on, unless nothing of it was sent. Told once a call, when the buffer overflows. This is the only
+    /// place where the core learns it, because it also decides on timeouts, which no `Failed` announces.
+    BodyGone,
     /// The exchange failed. Its connection, if any, is gone.
-    Failed {
-        /// The three facts.
-        failure: Failure,
-        /// The request's body, as far as it was taken from the downstream, is still whole in the replay buffer.
-        replayable: bool,
-    },
+    Failed(Failure),
 }
 
 /// What a connection from a downstream does.

@@ -1,0 +1,394 @@
+//! Typed access to a table: knows from `keys.rs` what each key takes, reports what does not fit and goes on.
+//!
+//! In debug builds it fails when a setting of the list is not asked for, or one is asked for that is not in the list: the
+//! list and the code that uses it can not drift. Tested: in `tests/mistakes.rs`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use baleen_policy::Share;
+
+use crate::diagnostic::{Diagnostic, Findings};
+use crate::nearest::nearest;
+use crate::span::{At, Place};
+use crate::table::{Def, Key, Kind, Stands};
+use crate::tree::{Entry, Node, Table, Value};
+use crate::value::{self, Wrong, show_duration, show_size};
+
+/// What stands where a table or a word may.
+pub(crate) enum TableOrWord<'a> {
+    Table(&'a Table, &'a Place),
+    Word(At<&'a str>),
+}
+
+/// Reads one table.
+pub(crate) struct Reader<'a, 'f> {
+    def: &'static Def,
+    table: &'a Table,
+    pub(crate) findings: &'f mut Findings,
+    asked: Vec<&'static str>,
+}
+
+impl<'a, 'f> Reader<'a, 'f> {
+    /// Starts on a table. Unknown keys and missing ones are reported at once; `header` is where the table begins. `named`
+    /// is the name of the table, when it is one whose name people choose.
+    pub(crate) fn new(
+        def: &'static Def,
+        table: &'a Table,
+        header: &Place,
+        named: Option<&str>,
+        findings: &'f mut Findings,
+    ) -> Reader<'a, 'f> {
+        let children = def.named.is_some() && named.is_none();
+        for entry in table {
+            let known = def.key(&entry.key).filter(|k| named.is_some() || k.stands == Stands::Anywhere);
+            let child = children && def.key(&entry.key).is_none() && matches!(entry.node.value, Value::Table(_));
+            if known.is_none() && !child {
+                findings.push(unknown(def, entry, named));
+            }
+        }
+        for key in def.keys.iter().filter(|k| k.required) {
+            if !table.iter().any(|e| e.key == key.name) {
+                let title = format!("`{}` is missing in {}", key.name, heading(def, named));
+                findings.push(Diagnostic::error(header, title).label(format!("expected `{}` in here", key.name)));
+            }
+        }
+        let mut asked = Vec::new();
+        if def.named.is_some() && named.is_none() {
+            asked.extend(def.keys.iter().filter(|k| k.stands == Stands::Named).map(|k| k.name));
+        }
+        Reader { def, table, findings, asked }
+    }
+
+    /// In debug builds: every setting of the list was asked for.
+    pub(crate) fn done(self) {
+        for key in self.def.keys {
+            debug_assert!(self.asked.contains(&key.name), "`{}` of {} is never read", key.name, self.def.path);
+        }
+    }
+
+    fn key(&mut self, name: &'static str) -> Option<&'static Key> {
+        self.asked.push(name);
+        let key = self.def.key(name);
+        debug_assert!(key.is_some(), "`{name}` is not in the list of {}", self.def.path);
+        key
+    }
+
+    /// The value of a key as it is.
+    pub(crate) fn entry(&mut self, name: &'static str) -> Option<&'a Entry> {
+        self.key(name)?;
+        self.table.iter().find(|e| e.key == name)
+    }
+
+    fn node(&mut self, name: &'static str) -> Option<(&'static Key, &'a Node)> {
+        let key = self.key(name)?;
+        let entry = self.table.iter().find(|e| e.key == name)?;
+        Some((key, &entry.node))
+    }
+
+    fn wrong(&mut self, name: &str, place: &Place, wrong: Wrong) {
+        let title = format!("`{name}` can not be this");
+        self.findings.push(Diagnostic::error(place, title).label(wrong.label).maybe_hint(wrong.hint));
+    }
+
+    fn string(&mut self, key: &Key, node: &'a Node) -> Option<At<&'a str>> {
+        if let Some(text) = node.as_str() {
+            return Some(At::new(text, &node.place));
+        }
+        let label = format!("expected {}, found {}", key.kind.expected(), node.kind());
+        let hint = match (&node.value, &key.kind) {
+            (Value::Integer(Some(n)), Kind::Duration(..)) => Some(format!("did you mean \"{n}s\"?")),
+            (Value::Integer(Some(n)), Kind::Size(..)) => Some(format!("did you mean \"{n}B\"?")),
+            (Value::Integer(Some(n)), Kind::Rate(..)) => Some(format!("did you mean \"{n}B/s\"?")),
+            (Value::Integer(Some(n @ 0..=100)), Kind::Share) => Some(format!("did you mean \"{n}%\"?")),
+            (Value::Boolean, Kind::TableOr(..) | Kind::AddressOr(_) | Kind::Rate(_)) => {
+                let text = node.place.source.text.get(node.place.span.clone());
+                (text == Some("false")).then(|| "did you mean \"off\"?".into())
+            }
+            _ => None,
+        };
+        self.wrong(key.name, &node.place, Wrong { label, hint });
+        None
+    }
+
+    /// Any string, made into something by `parse`.
+    pub(crate) fn text<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) -> Option<At<T>> {
+        let (key, node) = self.node(name)?;
+        let text = self.string(key, node)?;
+        match parse(text.value) {
+            Ok(value) => Some(At::new(value, &node.place)),
+            Err(wrong) => {
+                self.wrong(name, &node.place, wrong);
+                None
+            }
+        }
+    }
+
+    /// A whole number within the bounds of the list.
+    pub(crate) fn integer<T: TryFrom<i64>>(&mut self, name: &'static str) -> Option<At<T>> {
+        let (key, node) = self.node(name)?;
+        self.integer_of(key, node)
+    }
+
+    fn integer_of<T: TryFrom<i64>>(&mut self, key: &Key, node: &Node) -> Option<At<T>> {
+        let (Kind::Integer(min, max) | Kind::Integers(min, max)) = key.kind else {
+            debug_assert!(false, "`{}` is no number", key.name);
+            return None;
+        };
+        let mut label = format!("expected a whole number from {min} to {max}");
+        if let Value::Integer(Some(n)) = node.value
+            && (min..=max).contains(&n)
+        {
+            return T::try_from(n).ok().map(|n| At::new(n, &node.place));
+        }
+        if !matches!(node.value, Value::Integer(_)) {
+            label = format!("{label}, found {}", node.kind());
+        }
+        let unquoted = node.as_str().and_then(|t| t.trim().parse::<i64>().ok()).filter(|n| (min..=max).contains(n));
+        self.wrong(key.name, &node.place, Wrong { label, hint: unquoted.map(|n| format!("did you mean {n}, without quotes?")) });
+        None
+    }
+
+    /// A list of whole numbers.
+    pub(crate) fn integers<T: TryFrom<i64>>(&mut self, name: &'static str) -> Option<At<Vec<T>>> {
+        let (key, node) = self.node(name)?;
+        let Value::Array(items) = &node.value else {
+            let label = format!("expected {}, found {}", key.kind.expected(), node.kind());
+            self.wrong(name, &node.place, Wrong::new(label));
+            return None;
+        };
+        let found: Vec<_> = items.iter().map(|item| self.integer_of(key, item)).collect();
+        let values = found.into_iter().map(|n| n.map(|n| n.value)).collect::<Option<_>>()?;
+        Some(At::new(values, &node.place))
+    }
+
+    /// A list of strings, each with its node; too long ones are cut.
+    pub(crate) fn texts(&mut self, name: &'static str) -> Option<At<Vec<&'a Node>>> {
+        let (key, node) = self.node(name)?;
+        let Kind::Texts(_, max) = key.kind else {
+            debug_assert!(false, "`{name}` is no list of strings");
+            return None;
+        };
+        let Value::Array(items) = &node.value else {
+            let label = format!("expected {}, found {}", key.kind.expected(), node.kind());
+            let hint = match node.as_str() {
+                Some(text) => Some(format!("did you mean [\"{text}\"]?")),
+                None => None,
+            };
+            self.wrong(name, &node.place, Wrong { label, hint });
+            return None;
+        };
+        if items.len() > max {
+            self.wrong(name, &node.place, Wrong::new(format!("at most {max} are allowed, found {}", items.len())));
+        }
+        let mut found = Vec::new();
+        for item in items.iter().take(max) {
+            if item.as_str().is_some() {
+                found.push(item);
+            } else {
+                self.wrong(name, &item.place, Wrong::new(format!("expected a string, found {}", item.kind())));
+            }
+        }
+        Some(At::new(found, &node.place))
+    }
+
+    /// A duration within the bounds of the list.
+    pub(crate) fn duration(&mut self, name: &'static str) -> Option<At<Duration>> {
+        let Some(Kind::Duration(min, max)) = self.def.key(name).map(|k| &k.kind) else {
+            debug_assert!(false, "`{name}` is no duration");
+            return None;
+        };
+        self.text(name, |text| value::duration(text).and_then(|d| within(d, *min, *max)))
+    }
+
+    /// A range of durations within the bounds of the list.
+    pub(crate) fn duration_range(&mut self, name: &'static str) -> Option<At<(Duration, Duration)>> {
+        let Some(Kind::DurationRange(min, max)) = self.def.key(name).map(|k| &k.kind) else {
+            debug_assert!(false, "`{name}` is no range of durations");
+            return None;
+        };
+        self.text(name, |text| {
+            let (low, high) = value::duration_range(text)?;
+            Ok((within(low, *min, *max)?, within(high, *min, *max)?))
+        })
+    }
+
+    /// A share.
+    pub(crate) fn share(&mut self, name: &'static str) -> Option<At<Share>> {
+        self.text(name, value::share)
+    }
+
+    /// A number of bytes, or bytes per second, within the bounds of the list.
+    pub(crate) fn bytes(&mut self, name: &'static str) -> Option<At<u32>> {
+        let (min, max, rate) = match self.def.key(name).map(|k| &k.kind) {
+            Some(Kind::Size(min, max)) => (*min, *max, false),
+            Some(Kind::Rate(max)) => (0, *max, true),
+            _ => {
+                debug_assert!(false, "`{name}` is no size");
+                return None;
+            }
+        };
+        self.text(name, |text| {
+            let bytes = if rate { value::rate(text)? } else { value::size(text)? };
+            let fits = (min..=max).contains(&bytes).then_some(bytes).and_then(|b| u32::try_from(b).ok());
+            let per = if rate { "/s" } else { "" };
+            fits.ok_or_else(|| {
+                Wrong::new(format!("expected {}{per} to {}{per}", show_size(min), show_size(max)))
+            })
+        })
+    }
+
+    /// An address, or `None` for the word that stands for nothing.
+    pub(crate) fn address_or_off(&mut self, name: &'static str) -> Option<At<Option<SocketAddr>>> {
+        self.text(name, |text| {
+            if text == "off" {
+                return Ok(None);
+            }
+            let or_off = |w: Wrong| Wrong { label: format!("{}, or \"off\"", w.label), ..w };
+            value::address(text).map(Some).map_err(or_off)
+        })
+    }
+
+    /// One of the words of the list: which.
+    pub(crate) fn choice(&mut self, name: &'static str) -> Option<At<&'static str>> {
+        let Some(Kind::Choice(words)) = self.def.key(name).map(|k| &k.kind) else {
+            debug_assert!(false, "`{name}` is no choice");
+            return None;
+        };
+        self.text(name, |text| choose(text, words))
+    }
+
+    /// A table within this one.
+    pub(crate) fn table(&mut self, name: &'static str) -> Option<(&'static Def, &'a Table, &'a Place)> {
+        let (key, node) = self.node(name)?;
+        let Kind::Table(def) = key.kind else {
+            debug_assert!(false, "`{name}` is no table");
+            return None;
+        };
+        if let Value::Table(table) = &node.value {
+            return Some((def, table, &node.place));
+        }
+        self.wrong(name, &node.place, Wrong::new(format!("expected a table, found {}", node.kind())));
+        None
+    }
+
+    /// A table, or one of the words of the list.
+    pub(crate) fn table_or_word(&mut self, name: &'static str) -> Option<(&'static Def, TableOrWord<'a>)> {
+        let (key, node) = self.node(name)?;
+        let Kind::TableOr(def, words) = key.kind else {
+            debug_assert!(false, "`{name}` is no table or word");
+            return None;
+        };
+        if let Value::Table(table) = &node.value {
+            return Some((def, TableOrWord::Table(table, &node.place)));
+        }
+        let text = self.string(key, node)?;
+        match choose(text.value, words) {
+            Ok(word) => Some((def, TableOrWord::Word(At::new(word, &node.place)))),
+            Err(wrong) => {
+                self.wrong(name, &node.place, wrong);
+                None
+            }
+        }
+    }
+
+    /// A list of tables.
+    pub(crate) fn tables(&mut self, name: &'static str) -> Vec<(&'static Def, &'a Table, &'a Place)> {
+        let Some((key, node)) = self.node(name) else { return Vec::new() };
+        let Kind::Tables(def, max) = key.kind else {
+            debug_assert!(false, "`{name}` is no list of tables");
+            return Vec::new();
+        };
+        let heading = format!("[[{}]]", def.path);
+        let Value::Array(items) = &node.value else {
+            let label = format!("expected a list of tables, found {}", node.kind());
+            let wrong = Wrong::new(label).hint(format!("write {heading}, in double brackets"));
+            self.wrong(name, &node.place, wrong);
+            return Vec::new();
+        };
+        if items.len() > max {
+            self.wrong(name, &node.place, Wrong::new(format!("at most {max} are allowed, found {}", items.len())));
+        }
+        let mut found = Vec::new();
+        for item in items.iter().take(max) {
+            match &item.value {
+                Value::Table(table) => found.push((def, table, &item.place)),
+                _ => self.wrong(name, &item.place, Wrong::new(format!("expected a table, found {}", item.kind()))),
+            }
+        }
+        found
+    }
+
+    /// The tables within this one whose names people choose.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'a Entry, &'a Table)> + use<'a> {
+        let def = self.def;
+        self.table.iter().filter_map(move |entry| match &entry.node.value {
+            Value::Table(table) if def.key(&entry.key).is_none() => Some((entry, table)),
+            _ => None,
+        })
+    }
+}
+
+fn within(d: Duration, min: Duration, max: Duration) -> Result<Duration, Wrong> {
+    if (min..=max).contains(&d) {
+        return Ok(d);
+    }
+    Err(Wrong::new(format!("expected {} to {}", show_duration(min), show_duration(max))))
+}
+
+fn choose(text: &str, words: &'static [&'static str]) -> Result<&'static str, Wrong> {
+    if let Some(word) = words.iter().find(|w| **w == text) {
+        return Ok(word);
+    }
+    let wrong = Wrong::new(format!("expected {}", one_of(words)));
+    let near = nearest(text, words.iter().copied());
+    Err(match near {
+        Some(word) => wrong.hint(format!("did you mean \"{word}\"?")),
+        None => wrong,
+    })
+}
+
+/// `"a", "b" or "c"`.
+pub(crate) fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|w| format!("\"{w}\"")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+fn heading(def: &Def, named: Option<&str>) -> String {
+    match named {
+        Some(name) if crate::name::is_label(name) && !name.contains('.') => format!("`[{}.{name}]`", def.path),
+        Some(name) => format!("`[{}.\"{name}\"]`", def.path),
+        None => def.heading(),
+    }
+}
+
+fn unknown(def: &Def, entry: &Entry, named: Option<&str>) -> Diagnostic {
+    let place = &entry.key_place;
+    if named.is_none()
+        && let Some(key) = def.key(&entry.key)
+        && let Some(inner) = &def.named
+    {
+        let title = format!("`{}` can not be a default", key.name);
+        let error = Diagnostic::error(place, title).label("expected in the table of one name");
+        return error.hint(format!("write it under {}", inner.example));
+    }
+    let known: Vec<&str> = def
+        .keys
+        .iter()
+        .filter(|k| named.is_some() || k.stands == Stands::Anywhere)
+        .map(|k| k.name)
+        .collect();
+    let error = Diagnostic::error(place, format!("unknown key `{}` in {}", entry.key, heading(def, named)));
+    match nearest(&entry.key, known.iter().copied()) {
+        Some(near) => error.label("not a setting").hint(format!("did you mean `{near}`?")),
+        None => error.label(format!("expected one of: {}", known.join(", "))),
+    }
+}

@@ -1,0 +1,142 @@
+//! How the list of settings is written down: tables, keys, kinds, defaults, scopes.
+//!
+//! One list (`keys.rs`) in these terms feeds the parser, the reference page and the JSON schema, so that they can not
+//! drift. Tested: in `tests/reference.rs`.
+
+use std::time::Duration;
+
+/// A table of settings.
+#[derive(Debug)]
+pub struct Def {
+    /// How it is called in messages and headings, such as `route` or `route.retry`.
+    pub path: &'static str,
+    /// What it is for.
+    pub doc: &'static str,
+    /// Its settings.
+    pub keys: &'static [Key],
+    /// Tables within it whose names people choose.
+    pub named: Option<Named>,
+}
+
+/// Tables whose names people choose: `[cluster.web]`, `[route."/svc/web"]`.
+#[derive(Debug)]
+pub struct Named {
+    /// How to write one.
+    pub example: &'static str,
+    /// What stands in it.
+    pub doc: &'static str,
+    /// Whether the keys of the table around it can be set in it, too.
+    pub overrides: bool,
+}
+
+/// One setting.
+#[derive(Debug)]
+pub struct Key {
+    /// How it is written.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What it is when it is left out, as it would be written; empty for nothing.
+    pub default: &'static str,
+    /// Where it may stand.
+    pub stands: Stands,
+    /// Whether it must be there.
+    pub required: bool,
+    /// What the number counts over.
+    pub scope: Scope,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// Where a setting may stand, in a table that has named ones in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stands {
+    /// In both.
+    Anywhere,
+    /// Only in a named one.
+    Named,
+}
+
+/// What a number counts over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// It is no limit.
+    None,
+    /// One request.
+    Request,
+    /// One connection.
+    Connection,
+    /// Each worker counts for itself.
+    Worker,
+    /// All workers of the process together.
+    Process,
+}
+
+impl Scope {
+    /// For the reference page.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Scope::None => "",
+            Scope::Request => "request",
+            Scope::Connection => "connection",
+            Scope::Worker => "worker",
+            Scope::Process => "process",
+        }
+    }
+}
+
+/// What a setting takes.
+#[derive(Debug)]
+pub enum Kind {
+    /// A whole number.
+    Integer(i64, i64),
+    /// A duration: `300ms`.
+    Duration(Duration, Duration),
+    /// A range of durations: `5s..300s`.
+    DurationRange(Duration, Duration),
+    /// A share: `20%`.
+    Share,
+    /// A number of bytes: `64KiB`.
+    Size(u64, u64),
+    /// Bytes per second: `240B/s`, or `off`.
+    Rate(u64),
+    /// An address and port.
+    Address,
+    /// An address and port, or one of these words.
+    AddressOr(&'static [&'static str]),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A string of the form described.
+    Text(&'static str),
+    /// A list of whole numbers.
+    Integers(i64, i64),
+    /// A list of strings of the form described, at most so many.
+    Texts(&'static str, usize),
+    /// Where a name leads.
+    Target,
+    /// A table.
+    Table(&'static Def),
+    /// A table, or one of these words.
+    TableOr(&'static Def, &'static [&'static str]),
+    /// A list of tables.
+    Tables(&'static Def, usize),
+}
+
+impl Def {
+    /// The key of this name.
+    #[must_use]
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|k| k.name == name)
+    }
+
+    /// The heading as it is written: `[route]`, or `[[listener]]` for lists.
+    #[must_use]
+    pub fn heading(&self) -> String {
+        match self.path {
+            "" => "the file".into(),
+            path if path.starts_with("listener") => format!("`[[{path}]]`"),
+            path => format!("`[{path}]`"),
+        }
+    }
+}

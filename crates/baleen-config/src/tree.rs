@@ -1,0 +1,140 @@
+//! TOML as a tree in which every key and value knows its place, and several files as one tree.
+//!
+//! Tables of several files are put together; lists of tables are appended; a single value may be set in one file only.
+//! Not here: what keys mean. Tested: in `tests/mistakes.rs` and by the property test in `tests/hostile.rs`.
+
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::diagnostic::{Diagnostic, Findings};
+use crate::span::{Place, Source};
+
+/// A value and where it was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) place: Place,
+    pub(crate) value: Value,
+}
+
+/// A value.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    String(String),
+    /// `None` when it does not fit.
+    Integer(Option<i64>),
+    Float,
+    Boolean,
+    Datetime,
+    Array(Vec<Node>),
+    Table(Table),
+}
+
+/// A table: keys in no particular order.
+pub(crate) type Table = Vec<Entry>;
+
+/// One `key = value`.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) key_place: Place,
+    pub(crate) node: Node,
+}
+
+impl Node {
+    /// What it is, for people.
+    pub(crate) fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::String(_) => "a string",
+            Value::Integer(_) => "a whole number",
+            Value::Float => "a number with a point",
+            Value::Boolean => "true or false",
+            Value::Datetime => "a date",
+            Value::Array(_) => "a list",
+            Value::Table(_) => "a table",
+        }
+    }
+
+    /// The text, if it is a string.
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        match &self.value {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The place of a part of a string, for carets within a value. The whole value when the string is written with
+    /// escapes or over several lines, so that its bytes are not where its characters are.
+    pub(crate) fn inside(&self, part: std::ops::Range<usize>) -> Place {
+        let Some(text) = self.as_str() else { return self.place.clone() };
+        let written = self.place.source.text.get(self.place.span.clone()).unwrap_or("");
+        let plain = written.len() == text.len() + 2 && written.get(1..written.len() - 1) == Some(text);
+        if plain { self.place.within(part.start + 1..part.end + 1) } else { self.place.clone() }
+    }
+}
+
+/// Parses one file. Mistakes in its form are reported, all of them; the rest of the tree is still given.
+pub(crate) fn parse(source: &Arc<Source>, findings: &mut Findings) -> (Table, bool) {
+    let (table, errors) = DeTable::parse_recoverable(&source.text);
+    let broken = !errors.is_empty();
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        let place = Place { source: Arc::clone(source), span };
+        let mut lines = error.message().lines();
+        let title = lines.next().unwrap_or("not valid TOML").trim_end_matches(',').to_owned();
+        findings.push(Diagnostic::error(&place, title).label(lines.collect::<Vec<_>>().join(" ")));
+    }
+    (convert_table(source, table.get_ref()), broken)
+}
+
+fn convert_table(source: &Arc<Source>, table: &DeTable<'_>) -> Table {
+    let entry = |(key, value): (&Spanned<_>, &Spanned<_>)| {
+        let key: &Spanned<std::borrow::Cow<'_, str>> = key;
+        Entry {
+            key: key.get_ref().to_string(),
+            key_place: Place { source: Arc::clone(source), span: key.span() },
+            node: convert(source, value),
+        }
+    };
+    let mut entries: Table = table.iter().map(entry).collect();
+    entries.sort_by_key(|e| e.key_place.span.start);
+    entries
+}
+
+fn convert(source: &Arc<Source>, value: &Spanned<DeValue<'_>>) -> Node {
+    let place = Place { source: Arc::clone(source), span: value.span() };
+    let value = match value.get_ref() {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(n) => Value::Integer(i64::from_str_radix(n.as_str(), n.radix()).ok()),
+        DeValue::Float(_) => Value::Float,
+        DeValue::Boolean(_) => Value::Boolean,
+        DeValue::Datetime(_) => Value::Datetime,
+        DeValue::Array(items) => Value::Array(items.iter().map(|v| convert(source, v)).collect()),
+        DeValue::Table(table) => Value::Table(convert_table(source, table)),
+    };
+    Node { place, value }
+}
+
+/// Puts the tables of another file into this one.
+pub(crate) fn merge(into: &mut Table, from: Table, findings: &mut Findings) {
+    for entry in from {
+        let Some(have) = into.iter_mut().find(|e| e.key == entry.key) else {
+            into.push(entry);
+            continue;
+        };
+        match (&mut have.node.value, entry.node.value) {
+            (Value::Table(a), Value::Table(b)) => merge(a, b, findings),
+            (Value::Array(a), Value::Array(b)) if tables(a) && tables(&b) => a.extend(b),
+            _ => findings.push(
+                Diagnostic::error(&entry.key_place, format!("`{}` is set in two files", entry.key))
+                    .label("again here")
+                    .related(&have.key_place, "first here"),
+            ),
+        }
+    }
+}
+
+fn tables(nodes: &[Node]) -> bool {
+    !nodes.is_empty() && nodes.iter().all(|n| matches!(n.value, Value::Table(_)))
+}

@@ -1,0 +1,153 @@
+//! The field names that mean something to a proxy, recognised once while a head is parsed.
+//!
+//! Also the names that may only stand in a head and that `Connection` may not strip. Tested in
+//! `known/tests.rs`.
+
+/// A field name that the engine or a proxy acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "each variant is the field of that name")]
+pub enum Known {
+    /// None of the names below.
+    Other,
+    Host,
+    ContentLength,
+    TransferEncoding,
+    Connection,
+    KeepAlive,
+    ProxyConnection,
+    Te,
+    Trailer,
+    Upgrade,
+    Expect,
+    Via,
+    Forwarded,
+    XForwardedFor,
+    XForwardedProto,
+    XForwardedHost,
+    XRequestId,
+    Traceparent,
+    ProxyAuthenticate,
+    ProxyAuthorization,
+}
+
+/// Compares without regard to case. `lower` holds lower-case letters and hyphens only, and `name`
+/// is a token: then setting bit 5 maps exactly the two cases of a letter onto each other.
+#[inline(always)]
+fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
+    let Ok(name) = <&[u8; N]>::try_from(name) else { return false };
+    let mut differs = 0;
+    for i in 0..N {
+        differs |= (name[i] | 0x20) ^ lower[i];
+    }
+    differs == 0
+}
+
+impl Known {
+    /// Recognises a field name; `name` must be a token.
+    #[inline]
+    #[must_use]
+    pub fn of(name: &[u8]) -> Self {
+        let Some(first) = name.first() else { return Self::Other };
+        let found = match (name.len(), first | 0x20) {
+            (2, b't') => (is(name, b"te"), Self::Te),
+            (3, b'v') => (is(name, b"via"), Self::Via),
+            (4, b'h') => (is(name, b"host"), Self::Host),
+            (6, b'e') => (is(name, b"expect"), Self::Expect),
+            (7, b't') => (is(name, b"trailer"), Self::Trailer),
+            (7, b'u') => (is(name, b"upgrade"), Self::Upgrade),
+            (9, b'f') => (is(name, b"forwarded"), Self::Forwarded),
+            (10, b'c') => (is(name, b"connection"), Self::Connection),
+            (10, b'k') => (is(name, b"keep-alive"), Self::KeepAlive),
+            (11, b't') => (is(name, b"traceparent"), Self::Traceparent),
+            (12, b'x') => (is(name, b"x-request-id"), Self::XRequestId),
+            (14, b'c') => (is(name, b"content-length"), Self::ContentLength),
+            (15, b'x') => (is(name, b"x-forwarded-for"), Self::XForwardedFor),
+            (16, b'p') => (is(name, b"proxy-connection"), Self::ProxyConnection),
+            (16, b'x') => (is(name, b"x-forwarded-host"), Self::XForwardedHost),
+            (17, b't') => (is(name, b"transfer-encoding"), Self::TransferEncoding),
+            (17, b'x') => (is(name, b"x-forwarded-proto"), Self::XForwardedProto),
+            (18, b'p') => (is(name, b"proxy-authenticate"), Self::ProxyAuthenticate),
+            (19, b'p') => (is(name, b"proxy-authorization"), Self::ProxyAuthorization),
+            _ => return Self::Other,
+        };
+        if found.0 { found.1 } else { Self::Other }
+    }
+
+    /// One bit per name, for sets of names.
+    #[inline]
+    #[must_use]
+    pub const fn bit(self) -> u32 {
+        1 << self as u8
+    }
+
+    /// Fields that concern one connection and are never forwarded (RFC 9110 7.6.1).
+    pub(crate) const HOP_BY_HOP: u32 = Self::Connection.bit()
+        | Self::KeepAlive.bit()
+        | Self::ProxyConnection.bit()
+        | Self::Te.bit()
+        | Self::TransferEncoding.bit()
+        | Self::Upgrade.bit();
+
+    /// Fields that a `Connection` option may not strip, because this engine or the proxy relies on
+    /// them.
+    const RELIED_ON: u32 = Self::Host.bit()
+        | Self::ContentLength.bit()
+        | Self::Expect.bit()
+        | Self::Via.bit()
+        | Self::Forwarded.bit()
+        | Self::XForwardedFor.bit()
+        | Self::XForwardedProto.bit()
+        | Self::XForwardedHost.bit()
+        | Self::XRequestId.bit()
+        | Self::Traceparent.bit();
+
+    /// Known names that are harmless in a trailer section.
+    const FINE_IN_TRAILERS: u32 = Self::Other.bit()
+        | Self::Via.bit()
+        | Self::XRequestId.bit()
+        | Self::Traceparent.bit();
+}
+
+/// Other names that change what a message means: controls, conditionals, authentication, content
+/// format (RFC 9110 6.5.1).
+const END_TO_END: &[&[u8]] = &[
+    b"age",
+    b"authorization",
+    b"cache-control",
+    b"content-encoding",
+    b"content-range",
+    b"content-type",
+    b"cookie",
+    b"expires",
+    b"if-match",
+    b"if-modified-since",
+    b"if-none-match",
+    b"if-range",
+    b"if-unmodified-since",
+    b"location",
+    b"max-forwards",
+    b"pragma",
+    b"range",
+    b"retry-after",
+    b"set-cookie",
+    b"vary",
+    b"www-authenticate",
+];
+
+fn is_end_to_end(name: &[u8]) -> bool {
+    END_TO_END.iter().any(|n| n.eq_ignore_ascii_case(name))
+}
+
+/// May a `Connection` option of this name strip the field of that name?
+pub(crate) fn may_be_stripped(option: &[u8]) -> bool {
+    Known::of(option).bit() & Known::RELIED_ON == 0 && !is_end_to_end(option)
+}
+
+/// May the field stand in a trailer section?
+pub(crate) fn may_be_trailer(name: &[u8], known: Known) -> bool {
+    known.bit() & Known::FINE_IN_TRAILERS != 0 && !is_end_to_end(name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! Buffers for bytes on their way: three sizes, kept in one stack each per worker.
+//!
+//! A connection that waits for its next request holds none. A body starts with the smallest and gets larger ones once it
+//! has filled what it has twice (`Growth`): 16 KiB, 64 KiB, 256 KiB; larger gained nothing when measured. Bounds: a stack
+//! keeps `KEPT` buffers of each size, more are given back to the allocator; how many are in use is bounded by the calls in
+//! flight, each of which holds at most two, and counted (`buffers_in_use`, `buffer_bytes`).
+//!
+//! Not here: what the bytes mean. Tested: below.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::counters::ShellCounters;
+
+/// Bytes in a buffer of each size.
+pub(crate) const SIZES: [usize; 3] = [16 * 1024, 64 * 1024, 256 * 1024];
+/// Spare buffers kept of each size.
+const KEPT: [usize; 3] = [256, 32, 16];
+
+/// One worker's spare buffers.
+pub(crate) struct Buffers {
+    spare: [Cell<Vec<Box<[u8]>>>; 3],
+    counters: Arc<ShellCounters>,
+}
+
+impl Buffers {
+    /// None yet.
+    pub fn new(counters: Arc<ShellCounters>) -> Rc<Buffers> {
+        Rc::new(Buffers { spare: Default::default(), counters })
+    }
+
+    /// A buffer of `SIZES[size]` bytes.
+    #[inline]
+    pub fn take(self: &Rc<Self>, size: usize) -> Buf {
+        let size = size.min(SIZES.len() - 1);
+        let mut spare = self.spare[size].take();
+        let data = spare.pop();
+        self.spare[size].set(spare);
+        let data = data.unwrap_or_else(|| vec![0; SIZES[size]].into_boxed_slice());
+        self.counters.buffers_in_use.add(1);
+        self.counters.buffer_bytes.add(data.len() as u64);
+        Buf { data, start: 0, end: 0, home: Rc::clone(self), size }
+    }
+
+    fn give(&self, size: usize, data: Box<[u8]>) {
+        self.counters.buffers_in_use.sub(1);
+        self.counters.buffer_bytes.sub(data.len() as u64);
+        let mut spare = self.spare[size].take();
+        if spare.len() < KEPT[size] {
+            spare.push(data);
+        }
+        self.spare[size].set(spare);
+    }
+}
+
+/// A buffer: bytes `start..end` are filled.
+pub(crate) struct Buf {
+    data: Box<[u8]>,
+    /// First filled byte.
+    pub start: usize,
+    /// After the last filled byte.
+    pub end: usize,
+    home: Rc<Buffers>,
+    size: usize,
+}
+
+impl Buf {
+    /// What is filled.
+    #[inline]
+    pub fn filled(&self) -> &[u8] {
+        &self.data[self.start..self.end]
+    }
+
+    /// Everything up to `end`, whatever was consumed: parsed spans point into this.
+    #[inline]
+    pub fn upto_end(&self) -> &[u8] {
+        &self.data[..self.end]
+    }
+
+    /// Any range of it.
+    #[inline]
+    pub fn at(&self, range: Range<usize>) -> &[u8] {
+        &self.data[range]
+    }
+
+    /// Any range of it, to change.
+    #[inline]
+    pub fn at_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+        &mut self.data[range]
+    }
+
+    /// Room after what is filled.
+    #[inline]
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.data[self.end..]
+    }
+
+    /// How much room there is.
+    #[inline]
+    pub fn room_len(&self) -> usize {
+        self.data.len() - self.end
+    }
+
+    /// Whether nothing is filled.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// How many bytes are filled.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Forget what is filled.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+
+    /// Move what is filled to the front.
+    pub fn compact(&mut self) {
+        if self.start != 0 {
+            self.data.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+    }
+
+    /// Bytes it holds at most.
+    pub fn capacity(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Its size, as an index into `SIZES`.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// A copy in a larger buffer, positions kept; false when it is the largest already.
+    pub fn grow(&mut self) -> bool {
+        if self.size + 1 >= SIZES.len() {
+            return false;
+        }
+        let mut larger = self.home.take(self.size + 1);
+        larger.data[..self.end].copy_from_slice(&self.data[..self.end]);
+        larger.start = self.start;
+        larger.end = self.end;
+        *self = larger;
+        true
+    }
+}
+
+impl Drop for Buf {
+    #[inline]
+    fn drop(&mut self) {
+        let data = std::mem::take(&mut self.data);
+        self.home.give(self.size, data);
+    }
+}
+
+/// When a body gets a larger buffer: after two reads that filled the present one.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Growth {
+    full_reads: u8,
+}
+
+impl Growth {
+    /// One read gave `took` bytes where `room` were free.
+    pub fn saw(&mut self, took: usize, room: usize) {
+        self.full_reads = if took == room { self.full_reads.saturating_add(1) } else { self.full_reads };
+    }
+
+    /// Replace an empty `buf` if the body has proven long.
+    pub fn apply(&mut self, buf: &mut Buf) {
+        if self.full_reads >= 2 && buf.is_empty() && buf.size() + 1 < SIZES.len() {
+            let home = Rc::clone(&buf.home);
+            *buf = home.take(buf.size() + 1);
+            self.full_reads = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_go_back_and_are_counted() {
+        let counters = Arc::new(ShellCounters::default());
+        let home = Buffers::new(Arc::clone(&counters));
+        let mut buf = home.take(0);
+        buf.room()[..3].copy_from_slice(b"abc");
+        buf.end = 3;
+        buf.start = 1;
+        assert!(buf.grow());
+        assert_eq!((buf.filled(), buf.capacity()), (&b"bc"[..], SIZES[1]));
+        buf.compact();
+        assert_eq!((buf.start, buf.end, buf.filled()), (0, 2, &b"bc"[..]));
+        assert_eq!(counters.buffers_in_use.get(), 1);
+        assert_eq!(counters.buffer_bytes.get(), SIZES[1] as u64);
+        assert!(buf.grow() && !buf.grow());
+        drop(buf);
+        assert_eq!((counters.buffers_in_use.get(), counters.buffer_bytes.get()), (0, 0));
+    }
+
+    #[test]
+    fn a_long_body_gets_larger_buffers() {
+        let home = Buffers::new(Arc::default());
+        let mut buf = home.take(0);
+        let mut growth = Growth::default();
+        for (full, expect) in [(true, 0), (false, 0), (true, 1), (true, 1), (true, 2), (true, 2)] {
+            growth.saw(if full { 10 } else { 5 }, 10);
+            growth.apply(&mut buf);
+            assert_eq!(buf.size(), expect);
+        }
+    }
+}

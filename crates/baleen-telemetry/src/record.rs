@@ -1,0 +1,149 @@
+//! Which event counts where. The only place that knows.
+//!
+//! Not here: the cells (`cells.rs`). Tested: `tests/text.rs`, `tests/threads.rs`.
+
+use baleen_base::{Cause, ClusterId, Event};
+
+use crate::cells::{Cells, Count, STATUSES, cluster, endpoint, listener, route};
+use crate::hist::HistCells;
+use crate::words::{class, client_close, conn_close, denied, ejection, refusal};
+
+/// The position of a status among the exact ones.
+#[inline]
+const fn exact(status: u16) -> usize {
+    match status {
+        100..=599 => status as usize - 100,
+        _ => STATUSES - 1,
+    }
+}
+
+/// Count an event. Only the writer's thread calls this.
+#[inline]
+pub(crate) fn record(cells: &Cells, event: Event) {
+    match event {
+        Event::AttemptStarted { route: r, cluster: c, endpoint: e, reused, .. } => {
+            cells.route(r).row.add(route::TRIES);
+            let at = if reused { endpoint::STARTED_REUSED } else { endpoint::STARTED_NEW };
+            cells.endpoint(c, e).row.add(at);
+        }
+        Event::AttemptHead { cluster: c, endpoint: e, status, after, .. } => {
+            cells.cluster(c).head.record(after);
+            cells.endpoint(c, e).row.add(endpoint::HEAD + class(status));
+        }
+        Event::AttemptSettled { cluster: c, endpoint: e, .. } => {
+            cells.endpoint(c, e).row.add(endpoint::SETTLED);
+        }
+        Event::CallEnded { route: r, status, took, .. } => {
+            let cells_r = cells.route(r);
+            cells_r.row.add(route::ENDED + class(status));
+            cells_r.latency.record(took);
+            cells.statuses.add(exact(status));
+        }
+        Event::AttemptFailed { cluster: c, endpoint: e, cause, .. } => {
+            cells.endpoint(c, e).row.add(endpoint::FAILED + cause.index());
+        }
+        Event::ClientAccepted { .. } | Event::ClientClosed { .. } => client(cells, event),
+        Event::ConnOpened { cluster: c, endpoint: e, after, .. } => {
+            cells.endpoint(c, e).row.add(endpoint::OPENED);
+            cells.cluster(c).connect.get_or(HistCells::default).record(after);
+        }
+        Event::ConnClosed { cluster: c, endpoint: e, why, .. } => {
+            cells.endpoint(c, e).row.add(endpoint::CLOSED);
+            cells.cluster(c).row.add(cluster::CLOSED + conn_close(why));
+        }
+        Event::CallQueued { .. }
+        | Event::CallDequeued { .. }
+        | Event::RetryScheduled { .. }
+        | Event::RetryDenied { .. }
+        | Event::CallRefused { .. }
+        | Event::CallBroken { .. }
+        | Event::CallAbandoned { .. } => call(cells, event),
+        Event::Ejected { .. }
+        | Event::EjectionCapped { .. }
+        | Event::TrialGranted { .. }
+        | Event::Restored { .. }
+        | Event::Panic { .. }
+        | Event::EndpointsChanged { .. } => health(cells, event),
+    }
+}
+
+fn client(cells: &Cells, event: Event) {
+    match event {
+        Event::ClientAccepted { listener: l, .. } => cells.listener(l).add(listener::ACCEPTED),
+        Event::ClientClosed { listener: l, why, .. } => {
+            cells.listener(l).add(listener::CLOSED + client_close(why));
+        }
+        _ => {}
+    }
+}
+
+/// What happens to calls that are not simply answered.
+fn call(cells: &Cells, event: Event) {
+    match event {
+        Event::CallQueued { cluster: c, .. } => cells.cluster(c).row.add(cluster::QUEUED),
+        Event::CallDequeued { cluster: c, waited, got_slot, .. } => {
+            let cells_c = cells.cluster(c);
+            cells_c.row.add(if got_slot { cluster::GOT_SLOT } else { cluster::GAVE_UP });
+            cells_c.wait.get_or(HistCells::default).record(waited);
+        }
+        Event::RetryScheduled { route: r, cause, .. } => {
+            cells.route(r).row.add(route::RETRIED + cause.index());
+        }
+        Event::RetryDenied { route: r, why, .. } => {
+            cells.route(r).row.add(route::DENIED + denied(why));
+        }
+        Event::CallRefused { route: r, kind, cause, took, .. } => {
+            let cells_r = cells.route(r);
+            let by_cause = cause.map_or(route::REFUSED_CAUSES - 1, Cause::index);
+            let by_kind = refusal(kind) * route::REFUSED_CAUSES;
+            cells_r.row.add(route::REFUSED + by_kind + by_cause);
+            cells_r.latency.record(took);
+        }
+        Event::CallBroken { route: r, cause, took, .. } => {
+            let cells_r = cells.route(r);
+            cells_r.row.add(route::BROKEN + cause.index());
+            cells_r.latency.record(took);
+        }
+        Event::CallAbandoned { route: r, .. } => cells.route(r).row.add(route::ABANDONED),
+        _ => {}
+    }
+}
+
+/// What becomes of endpoints and clusters.
+fn health(cells: &Cells, event: Event) {
+    match event {
+        Event::Ejected { cluster: c, endpoint: e, reason, .. } => {
+            let row = &cells.endpoint(c, e).row;
+            row.add(endpoint::EJECTED + ejection(reason));
+            row.set(endpoint::OUT, 1);
+        }
+        Event::EjectionCapped { cluster: c, endpoint: e } => {
+            cells.endpoint(c, e).row.add(endpoint::CAPPED);
+        }
+        Event::TrialGranted { cluster: c, endpoint: e, .. } => {
+            cells.endpoint(c, e).row.add(endpoint::TRIALS);
+        }
+        Event::Restored { cluster: c, endpoint: e } => {
+            let row = &cells.endpoint(c, e).row;
+            row.add(endpoint::RESTORED);
+            row.set(endpoint::OUT, 0);
+        }
+        Event::Panic { cluster: c, on } => {
+            let row = &cells.cluster(c).row;
+            row.set(cluster::PANIC, u64::from(on));
+            if on {
+                row.add(cluster::PANICS);
+            }
+        }
+        Event::EndpointsChanged { cluster: c, version, endpoints } => {
+            changed(cells, c, version, endpoints);
+        }
+        _ => {}
+    }
+}
+
+fn changed(cells: &Cells, cluster: ClusterId, version: u64, endpoints: u32) {
+    let [at, count] = cells.cluster(cluster).version.get_or(|| [Count::new(), Count::new()]);
+    count.set(u64::from(endpoints));
+    at.set(version);
+}

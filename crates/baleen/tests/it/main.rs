@@ -1,0 +1,11 @@
+//! End to end: the real `baleen` program, real servers on loopback, real faults.
+//!
+//! `support` starts and stops things; every other module proves one promise. Not here: unit tests (beside the code).
+
+mod config_errors;
+mod conformance;
+mod differential;
+mod faults;
+mod http_parse;
+mod seeing;
+mod support;
