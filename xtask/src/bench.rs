@@ -69,13 +69,13 @@ fn proxy(mut args: Args) -> Result<()> {
         build_release(with_baleen)?;
     }
     let tools = Tools::find(&repo::target().join("release"), &repo::target());
-    for peer in peers.iter().filter(|peer| tools.program(**peer).is_none()) {
-        eprintln!(
-            "note: no {} here, so it is left out; see scripts/install-test-tools",
-            peer.name()
-        );
+    let (peers, absent): (Vec<Peer>, Vec<Peer>) =
+        peers.into_iter().partition(|peer| tools.program(*peer).is_some());
+    let problems: Vec<String> =
+        absent.iter().map(|peer| format!("{} is not installed", peer.name())).collect();
+    for problem in &problems {
+        eprintln!("note: {problem}; hint: scripts/install-test-tools bench");
     }
-    let peers: Vec<Peer> = peers.into_iter().filter(|p| tools.program(*p).is_some()).collect();
     let whole = !quick && only.is_none() && named.is_none();
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_secs());
     let results = Results {
@@ -86,6 +86,7 @@ fn proxy(mut args: Args) -> Result<()> {
         warmup_ms,
         measure_ms,
         seed,
+        problems,
         versions: peers.iter().filter_map(|p| Some((*p, tools.version(*p)?))).collect(),
         ..Results::default()
     };

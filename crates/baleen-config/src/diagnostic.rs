@@ -161,7 +161,8 @@ impl Findings {
             return;
         }
         self.more += 1;
-        if is_error && let Some(last) = self.list.iter_mut().rfind(|d| d.severity == Severity::Warning)
+        if is_error
+            && let Some(last) = self.list.iter_mut().rfind(|d| d.severity == Severity::Warning)
         {
             *last = diagnostic;
         }

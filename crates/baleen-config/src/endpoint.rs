@@ -14,7 +14,7 @@ use crate::span::{Place, Source};
 use crate::value::{self, Wrong};
 
 /// Most endpoints in one cluster.
-pub const ENDPOINTS_MAX: usize = baleen_policy::ENDPOINTS_MAX;
+pub const ENDPOINTS_MAX: usize = baleen_policy::params::ENDPOINTS_MAX;
 /// Largest weight of an endpoint.
 pub const WEIGHT_MAX: u32 = 65_535;
 /// Errors shown of one services file.
@@ -43,7 +43,11 @@ pub struct LineError {
 /// Reads `host:port [weight]`. Spaces around it are allowed.
 pub fn parse_endpoint(line: &str) -> Result<Endpoint, LineError> {
     let mut words = words(line);
-    let fail = |span: Range<usize>, title: &str, wrong: Wrong| LineError { span, title: title.into(), wrong };
+    let fail = |span: Range<usize>, title: &str, wrong: Wrong| LineError {
+        span,
+        title: title.into(),
+        wrong,
+    };
     let Some((span, text)) = words.next() else {
         let wrong = Wrong::new("expected an address and a port, such as \"127.0.0.1:9001\"");
         return Err(fail(0..line.len(), "an endpoint is empty", wrong));
@@ -63,7 +67,8 @@ pub fn parse_endpoint(line: &str) -> Result<Endpoint, LineError> {
     match words.next() {
         None => Ok(Endpoint { addr, weight }),
         Some((span, _)) => {
-            let wrong = Wrong::new("expected the end of the line: an address, then at most a weight");
+            let wrong =
+                Wrong::new("expected the end of the line: an address, then at most a weight");
             Err(fail(span.start..line.trim_end().len(), "too much in one line", wrong))
         }
     }
@@ -169,9 +174,13 @@ mod tests {
     fn a_services_file_is_taken_whole_or_not_at_all() {
         let text = "# web\n\n127.0.0.1:1 # first\r\n  [::1]:2 3\n";
         let found = parse_services(Path::new("web"), text).unwrap();
-        assert_eq!(found.iter().map(|e| (e.addr.port(), e.weight)).collect::<Vec<_>>(), [(1, 1), (2, 3)]);
+        assert_eq!(
+            found.iter().map(|e| (e.addr.port(), e.weight)).collect::<Vec<_>>(),
+            [(1, 1), (2, 3)]
+        );
         assert_eq!(parse_services(Path::new("web"), ""), Ok(vec![]));
-        let errors = parse_services(Path::new("web"), "127.0.0.1:1\nx\n127.0.0.1:1\ny y").unwrap_err();
+        let errors =
+            parse_services(Path::new("web"), "127.0.0.1:1\nx\n127.0.0.1:1\ny y").unwrap_err();
         let places: Vec<_> = errors.iter().map(Diagnostic::line_column).collect();
         assert_eq!(places, [(2, 1), (3, 1), (4, 1)]);
     }

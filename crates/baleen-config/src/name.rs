@@ -66,7 +66,8 @@ impl NameTemplate {
             let rest = filled.get(open..).unwrap_or("");
             let end = rest.find('}').map_or(rest.len(), |i| i + 1);
             let found = rest.get(..end).unwrap_or("");
-            let wrong = Wrong::new(format!("`{found}` is not known; only `{HOST}` can be filled in"));
+            let wrong =
+                Wrong::new(format!("`{found}` is not known; only `{HOST}` can be filled in"));
             return Err(wrong.hint(format!("did you mean \"/svc/{HOST}\"?")));
         }
         match logical(&filled) {
@@ -88,6 +89,19 @@ impl NameTemplate {
     #[must_use]
     pub fn fixed(&self) -> Option<&str> {
         (!self.text.contains(HOST)).then_some(self.text.as_str())
+    }
+
+    /// Whether some host makes this name of it.
+    pub(crate) fn may_give(&self, name: &str) -> bool {
+        let mut parts = self.text.split(HOST);
+        let (first, last) = (parts.next().unwrap_or(""), parts.last());
+        match last {
+            None => name == first,
+            Some(last) => {
+                let least = first.len() + last.len();
+                name.len() > least && name.starts_with(first) && name.ends_with(last)
+            }
+        }
     }
 
     /// Appends the name for a request to `out`. The host is lowercased; its port and a final dot do not count. False, and
@@ -150,7 +164,11 @@ impl HostPattern {
         if !is_label(&name) || name.ends_with('.') {
             return Err(Wrong::new(expected));
         }
-        Ok(if below.is_some() { HostPattern::Below(format!(".{name}")) } else { HostPattern::Exact(name) })
+        Ok(if below.is_some() {
+            HostPattern::Below(format!(".{name}"))
+        } else {
+            HostPattern::Exact(name)
+        })
     }
 
     /// Whether a request for this host is meant. Its port and a final dot do not count.
@@ -191,7 +209,9 @@ mod tests {
     #[test]
     fn labels() {
         assert!(["web", "web-v1", "a.b", "_x", "9"].into_iter().all(is_label));
-        assert!(!["", ".web", "-web", "we b", "web/", "wéb", "..", "a:1"].into_iter().any(is_label));
+        assert!(
+            !["", ".web", "-web", "we b", "web/", "wéb", "..", "a:1"].into_iter().any(is_label)
+        );
         assert!(!is_label(&"a".repeat(254)));
     }
 
@@ -204,7 +224,9 @@ mod tests {
         for bad in ["", "[::1]:80", "[::1]", "a/b", "..", "a b", ":80", &"a".repeat(300)] {
             assert_eq!(expand("/svc/{host}", bad), None, "{bad}");
         }
-        for bad in ["", "svc/{host}", "/svc/{path}", "/svc/{host", "/svc//{host}", "/svc/.{host}", "/"] {
+        for bad in
+            ["", "svc/{host}", "/svc/{path}", "/svc/{host", "/svc//{host}", "/svc/.{host}", "/"]
+        {
             assert!(NameTemplate::parse(bad).is_err(), "{bad}");
         }
     }

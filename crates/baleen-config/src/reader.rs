@@ -6,12 +6,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use baleen_policy::Share;
+use baleen_policy::params::Share;
 
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::nearest::nearest;
 use crate::span::{At, Place};
-use crate::table::{Def, Key, Kind, Stands};
+use crate::table::{Def, Key, Kind, Stands, one_of};
 use crate::tree::{Entry, Node, Table, Value};
 use crate::value::{self, Wrong, show_duration, show_size};
 
@@ -41,8 +41,11 @@ impl<'a, 'f> Reader<'a, 'f> {
     ) -> Reader<'a, 'f> {
         let children = def.named.is_some() && named.is_none();
         for entry in table {
-            let known = def.key(&entry.key).filter(|k| named.is_some() || k.stands == Stands::Anywhere);
-            let child = children && def.key(&entry.key).is_none() && matches!(entry.node.value, Value::Table(_));
+            let known =
+                def.key(&entry.key).filter(|k| named.is_some() || k.stands == Stands::Anywhere);
+            let child = children
+                && def.key(&entry.key).is_none()
+                && matches!(entry.node.value, Value::Table(_));
             if known.is_none() && !child {
                 findings.push(unknown(def, entry, named));
             }
@@ -50,7 +53,10 @@ impl<'a, 'f> Reader<'a, 'f> {
         for key in def.keys.iter().filter(|k| k.required) {
             if !table.iter().any(|e| e.key == key.name) {
                 let title = format!("`{}` is missing in {}", key.name, heading(def, named));
-                findings.push(Diagnostic::error(header, title).label(format!("expected `{}` in here", key.name)));
+                findings.push(
+                    Diagnostic::error(header, title)
+                        .label(format!("expected `{}` in here", key.name)),
+                );
             }
         }
         let mut asked = Vec::new();
@@ -63,7 +69,12 @@ impl<'a, 'f> Reader<'a, 'f> {
     /// In debug builds: every setting of the list was asked for.
     pub(crate) fn done(self) {
         for key in self.def.keys {
-            debug_assert!(self.asked.contains(&key.name), "`{}` of {} is never read", key.name, self.def.path);
+            debug_assert!(
+                self.asked.contains(&key.name),
+                "`{}` of {} is never read",
+                key.name,
+                self.def.path
+            );
         }
     }
 
@@ -88,7 +99,8 @@ impl<'a, 'f> Reader<'a, 'f> {
 
     fn wrong(&mut self, name: &str, place: &Place, wrong: Wrong) {
         let title = format!("`{name}` can not be this");
-        self.findings.push(Diagnostic::error(place, title).label(wrong.label).maybe_hint(wrong.hint));
+        self.findings
+            .push(Diagnostic::error(place, title).label(wrong.label).maybe_hint(wrong.hint));
     }
 
     fn string(&mut self, key: &Key, node: &'a Node) -> Option<At<&'a str>> {
@@ -97,10 +109,14 @@ impl<'a, 'f> Reader<'a, 'f> {
         }
         let label = format!("expected {}, found {}", key.kind.expected(), node.kind());
         let hint = match (&node.value, &key.kind) {
-            (Value::Integer(Some(n)), Kind::Duration(..)) => Some(format!("did you mean \"{n}s\"?")),
+            (Value::Integer(Some(n)), Kind::Duration(..)) => {
+                Some(format!("did you mean \"{n}s\"?"))
+            }
             (Value::Integer(Some(n)), Kind::Size(..)) => Some(format!("did you mean \"{n}B\"?")),
             (Value::Integer(Some(n)), Kind::Rate(..)) => Some(format!("did you mean \"{n}B/s\"?")),
-            (Value::Integer(Some(n @ 0..=100)), Kind::Share) => Some(format!("did you mean \"{n}%\"?")),
+            (Value::Integer(Some(n @ 0..=100)), Kind::Share) => {
+                Some(format!("did you mean \"{n}%\"?"))
+            }
             (Value::Boolean, Kind::TableOr(..) | Kind::AddressOr(_) | Kind::Rate(_)) => {
                 let text = node.place.source.text.get(node.place.span.clone());
                 (text == Some("false")).then(|| "did you mean \"off\"?".into())
@@ -148,8 +164,15 @@ impl<'a, 'f> Reader<'a, 'f> {
         if !matches!(node.value, Value::Integer(_)) {
             label = format!("{label}, found {}", node.kind());
         }
-        let unquoted = node.as_str().and_then(|t| t.trim().parse::<i64>().ok()).filter(|n| (min..=max).contains(n));
-        self.wrong(key.name, &node.place, Wrong { label, hint: unquoted.map(|n| format!("did you mean {n}, without quotes?")) });
+        let unquoted = node
+            .as_str()
+            .and_then(|t| t.trim().parse::<i64>().ok())
+            .filter(|n| (min..=max).contains(n));
+        self.wrong(
+            key.name,
+            &node.place,
+            Wrong { label, hint: unquoted.map(|n| format!("did you mean {n}, without quotes?")) },
+        );
         None
     }
 
@@ -183,14 +206,22 @@ impl<'a, 'f> Reader<'a, 'f> {
             return None;
         };
         if items.len() > max {
-            self.wrong(name, &node.place, Wrong::new(format!("at most {max} are allowed, found {}", items.len())));
+            self.wrong(
+                name,
+                &node.place,
+                Wrong::new(format!("at most {max} are allowed, found {}", items.len())),
+            );
         }
         let mut found = Vec::new();
         for item in items.iter().take(max) {
             if item.as_str().is_some() {
                 found.push(item);
             } else {
-                self.wrong(name, &item.place, Wrong::new(format!("expected a string, found {}", item.kind())));
+                self.wrong(
+                    name,
+                    &item.place,
+                    Wrong::new(format!("expected a string, found {}", item.kind())),
+                );
             }
         }
         Some(At::new(found, &node.place))
@@ -206,7 +237,10 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A range of durations within the bounds of the list.
-    pub(crate) fn duration_range(&mut self, name: &'static str) -> Option<At<(Duration, Duration)>> {
+    pub(crate) fn duration_range(
+        &mut self,
+        name: &'static str,
+    ) -> Option<At<(Duration, Duration)>> {
         let Some(Kind::DurationRange(min, max)) = self.def.key(name).map(|k| &k.kind) else {
             debug_assert!(false, "`{name}` is no range of durations");
             return None;
@@ -234,7 +268,8 @@ impl<'a, 'f> Reader<'a, 'f> {
         };
         self.text(name, |text| {
             let bytes = if rate { value::rate(text)? } else { value::size(text)? };
-            let fits = (min..=max).contains(&bytes).then_some(bytes).and_then(|b| u32::try_from(b).ok());
+            let fits =
+                (min..=max).contains(&bytes).then_some(bytes).and_then(|b| u32::try_from(b).ok());
             let per = if rate { "/s" } else { "" };
             fits.ok_or_else(|| {
                 Wrong::new(format!("expected {}{per} to {}{per}", show_size(min), show_size(max)))
@@ -263,7 +298,10 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A table within this one.
-    pub(crate) fn table(&mut self, name: &'static str) -> Option<(&'static Def, &'a Table, &'a Place)> {
+    pub(crate) fn table(
+        &mut self,
+        name: &'static str,
+    ) -> Option<(&'static Def, &'a Table, &'a Place)> {
         let (key, node) = self.node(name)?;
         let Kind::Table(def) = key.kind else {
             debug_assert!(false, "`{name}` is no table");
@@ -272,12 +310,19 @@ impl<'a, 'f> Reader<'a, 'f> {
         if let Value::Table(table) = &node.value {
             return Some((def, table, &node.place));
         }
-        self.wrong(name, &node.place, Wrong::new(format!("expected a table, found {}", node.kind())));
+        self.wrong(
+            name,
+            &node.place,
+            Wrong::new(format!("expected a table, found {}", node.kind())),
+        );
         None
     }
 
     /// A table, or one of the words of the list.
-    pub(crate) fn table_or_word(&mut self, name: &'static str) -> Option<(&'static Def, TableOrWord<'a>)> {
+    pub(crate) fn table_or_word(
+        &mut self,
+        name: &'static str,
+    ) -> Option<(&'static Def, TableOrWord<'a>)> {
         let (key, node) = self.node(name)?;
         let Kind::TableOr(def, words) = key.kind else {
             debug_assert!(false, "`{name}` is no table or word");
@@ -297,7 +342,10 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A list of tables.
-    pub(crate) fn tables(&mut self, name: &'static str) -> Vec<(&'static Def, &'a Table, &'a Place)> {
+    pub(crate) fn tables(
+        &mut self,
+        name: &'static str,
+    ) -> Vec<(&'static Def, &'a Table, &'a Place)> {
         let Some((key, node)) = self.node(name) else { return Vec::new() };
         let Kind::Tables(def, max) = key.kind else {
             debug_assert!(false, "`{name}` is no list of tables");
@@ -311,25 +359,24 @@ impl<'a, 'f> Reader<'a, 'f> {
             return Vec::new();
         };
         if items.len() > max {
-            self.wrong(name, &node.place, Wrong::new(format!("at most {max} are allowed, found {}", items.len())));
+            self.wrong(
+                name,
+                &node.place,
+                Wrong::new(format!("at most {max} are allowed, found {}", items.len())),
+            );
         }
         let mut found = Vec::new();
         for item in items.iter().take(max) {
             match &item.value {
                 Value::Table(table) => found.push((def, table, &item.place)),
-                _ => self.wrong(name, &item.place, Wrong::new(format!("expected a table, found {}", item.kind()))),
+                _ => self.wrong(
+                    name,
+                    &item.place,
+                    Wrong::new(format!("expected a table, found {}", item.kind())),
+                ),
             }
         }
         found
-    }
-
-    /// The tables within this one whose names people choose.
-    pub(crate) fn named(&self) -> impl Iterator<Item = (&'a Entry, &'a Table)> + use<'a> {
-        let def = self.def;
-        self.table.iter().filter_map(move |entry| match &entry.node.value {
-            Value::Table(table) if def.key(&entry.key).is_none() => Some((entry, table)),
-            _ => None,
-        })
     }
 }
 
@@ -352,19 +399,11 @@ fn choose(text: &str, words: &'static [&'static str]) -> Result<&'static str, Wr
     })
 }
 
-/// `"a", "b" or "c"`.
-pub(crate) fn one_of(words: &[&str]) -> String {
-    let quoted: Vec<String> = words.iter().map(|w| format!("\"{w}\"")).collect();
-    match quoted.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
-        None => String::new(),
-    }
-}
-
 fn heading(def: &Def, named: Option<&str>) -> String {
     match named {
-        Some(name) if crate::name::is_label(name) && !name.contains('.') => format!("`[{}.{name}]`", def.path),
+        Some(name) if crate::name::is_label(name) && !name.contains('.') => {
+            format!("`[{}.{name}]`", def.path)
+        }
         Some(name) => format!("`[{}.\"{name}\"]`", def.path),
         None => def.heading(),
     }
@@ -386,7 +425,8 @@ fn unknown(def: &Def, entry: &Entry, named: Option<&str>) -> Diagnostic {
         .filter(|k| named.is_some() || k.stands == Stands::Anywhere)
         .map(|k| k.name)
         .collect();
-    let error = Diagnostic::error(place, format!("unknown key `{}` in {}", entry.key, heading(def, named)));
+    let error =
+        Diagnostic::error(place, format!("unknown key `{}` in {}", entry.key, heading(def, named)));
     match nearest(&entry.key, known.iter().copied()) {
         Some(near) => error.label("not a setting").hint(format!("did you mean `{near}`?")),
         None => error.label(format!("expected one of: {}", known.join(", "))),

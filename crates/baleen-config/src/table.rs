@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::value::{show_duration, show_size};
+
 /// A table of settings.
 #[derive(Debug)]
 pub struct Def {
@@ -138,5 +140,85 @@ impl Def {
             path if path.starts_with("listener") => format!("`[[{path}]]`"),
             path => format!("`[{path}]`"),
         }
+    }
+}
+
+impl Kind {
+    /// What is expected, for a caret: with an article.
+    #[must_use]
+    pub fn expected(&self) -> String {
+        match self {
+            Kind::Integer(min, max) => format!("a whole number from {min} to {max}"),
+            Kind::Duration(..) => "a duration such as \"300ms\", \"5s\" or \"1h\"".into(),
+            Kind::DurationRange(..) => "a range such as \"5s..300s\"".into(),
+            Kind::Share => "a share such as \"20%\"".into(),
+            Kind::Size(..) => "a size such as \"64KiB\"".into(),
+            Kind::Rate(_) => "a rate such as \"240B/s\", or \"off\"".into(),
+            Kind::Address => "an address and port such as \"127.0.0.1:8080\"".into(),
+            Kind::AddressOr(words) => {
+                format!("an address and port such as \"127.0.0.1:8080\", or {}", one_of(words))
+            }
+            Kind::Choice(words) => one_of(words),
+            Kind::Text(form) => format!("a string: {form}"),
+            Kind::Integers(min, max) => format!("a list of whole numbers from {min} to {max}"),
+            Kind::Texts(form, _) => format!("a list of strings: {form}"),
+            Kind::Target => "a target".into(),
+            Kind::Table(_) => "a table".into(),
+            Kind::TableOr(_, words) => format!("a table, or {}", one_of(words)),
+            Kind::Tables(..) => "a list of tables".into(),
+        }
+    }
+
+    /// Its type and bounds, for the reference page.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Kind::Integer(min, max) => format!("whole number, {min} to {max}"),
+            Kind::Duration(min, max) => {
+                format!("duration, {} to {}", show_duration(*min), show_duration(*max))
+            }
+            Kind::DurationRange(min, max) => {
+                format!("range of durations, {} to {}", show_duration(*min), show_duration(*max))
+            }
+            Kind::Share => "share, 0% to 100%".into(),
+            Kind::Size(min, max) => format!("size, {} to {}", show_size(*min), show_size(*max)),
+            Kind::Rate(max) => format!("rate, to {}/s, or `\"off\"`", show_size(*max)),
+            Kind::Address => "address and port".into(),
+            Kind::AddressOr(words) => format!("address and port, or {}", ticked(words)),
+            Kind::Choice(words) => ticked(words),
+            Kind::Text(form) => (*form).into(),
+            Kind::Integers(min, max) => format!("list of whole numbers, {min} to {max}"),
+            Kind::Texts(form, max) => format!("list of at most {max}: {form}"),
+            Kind::Target => "target".into(),
+            Kind::Table(_) => "table".into(),
+            Kind::TableOr(_, words) => format!("table, or {}", ticked(words)),
+            Kind::Tables(_, max) => format!("at most {max} tables"),
+        }
+    }
+
+    /// The table in it, if it takes one.
+    #[must_use]
+    pub fn inner(&self) -> Option<&'static Def> {
+        match self {
+            Kind::Table(def) | Kind::TableOr(def, _) | Kind::Tables(def, _) => Some(def),
+            _ => None,
+        }
+    }
+}
+
+/// `"a", "b" or "c"`.
+pub(crate) fn one_of(words: &[&str]) -> String {
+    joined(words.iter().map(|w| format!("\"{w}\"")).collect())
+}
+
+fn ticked(words: &[&str]) -> String {
+    joined(words.iter().map(|w| format!("`\"{w}\"`")).collect())
+}
+
+fn joined(words: Vec<String>) -> String {
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => String::new(),
     }
 }

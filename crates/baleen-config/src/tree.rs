@@ -11,6 +11,9 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::span::{Place, Source};
 
+/// Most keys in one table.
+const KEYS_MAX: usize = 8192;
+
 /// A value and where it was written.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
@@ -69,7 +72,8 @@ impl Node {
     pub(crate) fn inside(&self, part: std::ops::Range<usize>) -> Place {
         let Some(text) = self.as_str() else { return self.place.clone() };
         let written = self.place.source.text.get(self.place.span.clone()).unwrap_or("");
-        let plain = written.len() == text.len() + 2 && written.get(1..written.len() - 1) == Some(text);
+        let plain =
+            written.len() == text.len() + 2 && written.get(1..written.len() - 1) == Some(text);
         if plain { self.place.within(part.start + 1..part.end + 1) } else { self.place.clone() }
     }
 }
@@ -85,24 +89,26 @@ pub(crate) fn parse(source: &Arc<Source>, findings: &mut Findings) -> (Table, bo
         let title = lines.next().unwrap_or("not valid TOML").trim_end_matches(',').to_owned();
         findings.push(Diagnostic::error(&place, title).label(lines.collect::<Vec<_>>().join(" ")));
     }
-    (convert_table(source, table.get_ref()), broken)
+    (convert_table(source, table.get_ref(), findings), broken)
 }
 
-fn convert_table(source: &Arc<Source>, table: &DeTable<'_>) -> Table {
-    let entry = |(key, value): (&Spanned<_>, &Spanned<_>)| {
-        let key: &Spanned<std::borrow::Cow<'_, str>> = key;
-        Entry {
-            key: key.get_ref().to_string(),
-            key_place: Place { source: Arc::clone(source), span: key.span() },
-            node: convert(source, value),
+fn convert_table(source: &Arc<Source>, table: &DeTable<'_>, findings: &mut Findings) -> Table {
+    let mut entries = Table::new();
+    for (key, value) in table.iter() {
+        let key_place = Place { source: Arc::clone(source), span: key.span() };
+        if entries.len() >= KEYS_MAX {
+            let title = format!("a table with more than {KEYS_MAX} keys");
+            findings.push(Diagnostic::error(&key_place, title));
+            break;
         }
-    };
-    let mut entries: Table = table.iter().map(entry).collect();
+        let node = convert(source, value, findings);
+        entries.push(Entry { key: key.get_ref().to_string(), key_place, node });
+    }
     entries.sort_by_key(|e| e.key_place.span.start);
     entries
 }
 
-fn convert(source: &Arc<Source>, value: &Spanned<DeValue<'_>>) -> Node {
+fn convert(source: &Arc<Source>, value: &Spanned<DeValue<'_>>, findings: &mut Findings) -> Node {
     let place = Place { source: Arc::clone(source), span: value.span() };
     let value = match value.get_ref() {
         DeValue::String(text) => Value::String(text.to_string()),
@@ -110,8 +116,10 @@ fn convert(source: &Arc<Source>, value: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Float(_) => Value::Float,
         DeValue::Boolean(_) => Value::Boolean,
         DeValue::Datetime(_) => Value::Datetime,
-        DeValue::Array(items) => Value::Array(items.iter().map(|v| convert(source, v)).collect()),
-        DeValue::Table(table) => Value::Table(convert_table(source, table)),
+        DeValue::Array(items) => {
+            Value::Array(items.iter().map(|v| convert(source, v, findings)).collect())
+        }
+        DeValue::Table(table) => Value::Table(convert_table(source, table, findings)),
     };
     Node { place, value }
 }

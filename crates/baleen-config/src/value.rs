@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
-use baleen_policy::Share;
+use baleen_policy::params::Share;
 
 /// Why a string is not what it should be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -125,7 +125,9 @@ pub fn share(text: &str) -> Result<Share, Wrong> {
 fn share_meant(text: &str) -> Option<String> {
     let x: f64 = text.trim().trim_end_matches("percent").trim().parse().ok()?;
     let percent = if x > 0.0 && x < 1.0 { x * 100.0 } else { x };
-    (0.0..=100.0).contains(&percent).then(|| format!("did you mean \"{}%\"?", (percent * 1e4).round() / 1e4))
+    (0.0..=100.0)
+        .contains(&percent)
+        .then(|| format!("did you mean \"{}%\"?", (percent * 1e4).round() / 1e4))
 }
 
 /// A number of bytes such as `240B`, `64KiB` or `1MiB`.
@@ -157,9 +159,15 @@ pub fn rate(text: &str) -> Result<u64, Wrong> {
     let expected = "expected a rate such as \"240B/s\", or \"off\"";
     let Some(bytes) = text.strip_suffix("/s") else {
         let hint = size(text).ok().map(|_| format!("did you mean \"{text}/s\"?"));
-        return Err(Wrong { label: expected.into(), hint: hint.or_else(|| with_unit(text, "B/s")) });
+        return Err(Wrong {
+            label: expected.into(),
+            hint: hint.or_else(|| with_unit(text, "B/s")),
+        });
     };
-    size(bytes).map_err(|w| Wrong { label: expected.into(), hint: w.hint.map(|h| h.replace("\"?", "/s\"?")) })
+    size(bytes).map_err(|w| Wrong {
+        label: expected.into(),
+        hint: w.hint.map(|h| h.replace("\"?", "/s\"?")),
+    })
 }
 
 /// An address and port: `127.0.0.1:8080`, `[::1]:80` or `localhost:80` (which is 127.0.0.1).
@@ -189,7 +197,8 @@ pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
         return Err(Wrong::new("the address is missing").hint(hint));
     }
     if let Ok(IpAddr::V6(ip)) = host.parse::<IpAddr>() {
-        return Err(Wrong::new("an IPv6 address stands in brackets").hint(format!("did you mean \"[{ip}]:{port}\"?")));
+        return Err(Wrong::new("an IPv6 address stands in brackets")
+            .hint(format!("did you mean \"[{ip}]:{port}\"?")));
     }
     let number = host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     if number {
@@ -220,7 +229,8 @@ pub fn show_duration(d: Duration) -> String {
 #[must_use]
 pub fn show_size(bytes: u64) -> String {
     let bytes = u128::from(bytes);
-    let unit = SIZES.iter().rev().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor));
+    let unit =
+        SIZES.iter().rev().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor));
     let (name, factor) = unit.copied().unwrap_or(("B", 1));
     format!("{}{name}", bytes / factor)
 }
@@ -235,7 +245,8 @@ mod tests {
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("1d"), Ok(Duration::from_secs(86400)));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
-        for bad in ["", "5", "s", "-1s", "+1s", "1 s", "1..5s", ".5s", "5.s", "1e3s", "5sec", "٣s"] {
+        for bad in ["", "5", "s", "-1s", "+1s", "1 s", "1..5s", ".5s", "5.s", "1e3s", "5sec", "٣s"]
+        {
             assert!(duration(bad).is_err(), "{bad}");
         }
         assert!(duration("99999999999999999999999s").is_err());
@@ -290,7 +301,18 @@ mod tests {
         assert_eq!(address("127.0.0.1:80"), Ok(SocketAddr::from(([127, 0, 0, 1], 80))));
         assert_eq!(address("localhost:80"), Ok(SocketAddr::from(([127, 0, 0, 1], 80))));
         assert!(address("[::1]:80").is_ok());
-        for bad in ["", ":", ":80", "a:80", "1.2.3:80", "1.2.3.4", "::1", "::1:80", "1.2.3.4:+80", "1.2.3.4:65536"] {
+        for bad in [
+            "",
+            ":",
+            ":80",
+            "a:80",
+            "1.2.3:80",
+            "1.2.3.4",
+            "::1",
+            "::1:80",
+            "1.2.3.4:+80",
+            "1.2.3.4:65536",
+        ] {
             assert!(address(bad).is_err(), "{bad}");
         }
     }

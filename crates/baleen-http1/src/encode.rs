@@ -78,7 +78,8 @@ impl ResponseEdits {
 }
 
 /// Appends the head of a request to be sent on; always HTTP/1.1, since that is what we speak
-/// (RFC 9110 2.5). An absolute target becomes a path, and its authority the first field, `Host`.
+/// (RFC 9110 2.5). An absolute target becomes a path. The authority of a target that has one
+/// becomes the first field, `Host`, instead of what `Host` said.
 pub fn encode_request<'n>(
     out: &mut Vec<u8>,
     head: &RequestHead,
@@ -95,13 +96,14 @@ pub fn encode_request<'n>(
         drop |= head.mask(Known::ContentLength.bit());
     }
     let absolute = head.form() == Target::Absolute;
-    let own_host = edits.host.is_some() || absolute || !head.has(Known::Host);
+    let target_has_host = absolute || head.form() == Target::Authority;
+    let own_host = edits.host.is_some() || target_has_host || !head.has(Known::Host);
     if own_host {
         drop |= head.mask(Known::Host.bit());
     }
     reserve(out, head.line.start, &head.fields);
 
-    if absolute || own_host || head.version() == Version::Http10 {
+    if own_host || head.version() == Version::Http10 {
         out.extend_from_slice(head.method_name().of(buf));
         out.push(b' ');
         if absolute {

@@ -10,7 +10,8 @@
 //! targets hold the two against each other instead: what we accept, `httparse` reads alike.
 //!
 //! Not here: sockets, timeouts, buffers, retries, what a proxy adds to a message. Tested beside the
-//! code, in `tests/`, and by the fuzz targets in `fuzz/`, whose corpora `tests/corpus.rs` replays.
+//! code, in `tests/properties.rs`, and by the fuzz targets in `fuzz/`, whose corpora the tests of the
+//! `fuzz` module replay.
 //!
 //! # Where this is stricter than the RFCs ask
 //!
@@ -60,6 +61,7 @@
 mod body;
 mod encode;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;
 mod host;

@@ -133,8 +133,8 @@ impl RequestHead {
     ) -> Result<Parsed, Refusal> {
         let limit = limits.head_bytes.min(u32::MAX as usize);
         let view = buf.get(..limit).unwrap_or(buf);
-        let line_limit = limits.request_line_bytes.saturating_add(2 + 2 * EMPTY_LINES_MAX);
-        if !self.progress.worth_parsing(view, line_limit) && buf.len() < limit {
+        let line_limit = longest_line(self.line.start as usize, limits);
+        if self.begun && !self.progress.worth_parsing(view, line_limit) && buf.len() < limit {
             return Ok(Parsed::Partial);
         }
         self.fields.clear();
@@ -188,7 +188,8 @@ impl RequestHead {
             return Ok(None);
         };
         self.begun = true;
-        let longest = start.saturating_add(limits.request_line_bytes).saturating_add(2);
+        self.line = Span::new(start, start);
+        let longest = longest_line(start, limits);
         let line = buf.get(..longest).unwrap_or(buf);
         let cut = if buf.len() >= longest { Err(Rule::RequestLineTooLong) } else { Ok(None) };
 
@@ -446,6 +447,12 @@ impl RequestHead {
     pub fn asked(&self, upgrade_sent: bool) -> Asked {
         Asked { method: self.method, upgrade: upgrade_sent && self.upgrade.is_some() }
     }
+}
+
+/// Where the longest request line that starts at `start` ends, with its line end.
+#[inline]
+fn longest_line(start: usize, limits: &Limits) -> usize {
+    start.saturating_add(limits.request_line_bytes).saturating_add(2)
 }
 
 /// Where the request line starts: after the empty lines that are ignored.

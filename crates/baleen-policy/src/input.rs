@@ -57,9 +57,9 @@ pub enum AttemptEvent {
         /// Whether the connection can carry another. If so it is now idle and the core's to give out or close.
         reusable: bool,
     },
-    /// The request's body, as far as it was taken from the downstream, is no longer whole in the replay buffer: the call can't
-    /// be sent again from now on, unless nothing of it was sent. Told once a call, when the buffer overflows. This is the only
-    /// place where the core learns it, because it also decides on timeouts, which no `Failed` announces.
+    /// The request's body, as far as it was taken from the downstream, is no longer whole in the replay buffer: no
+    /// retry of the call from now on. Told once a call, when the buffer overflows. This is the only place where the core
+    /// learns it, because it also decides on timeouts, which no `Failed` announces.
     BodyGone,
     /// The exchange failed. Its connection, if any, is gone.
     Failed(Failure),

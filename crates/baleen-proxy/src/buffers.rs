@@ -3,16 +3,15 @@
 //! A connection that waits for its next request holds none. A body starts with the smallest and gets larger ones once it
 //! has filled what it has twice (`Growth`): 16 KiB, 64 KiB, 256 KiB; larger gained nothing when measured. Bounds: a stack
 //! keeps `KEPT` buffers of each size, more are given back to the allocator; how many are in use is bounded by the calls in
-//! flight, each of which holds at most two, and counted (`buffers_in_use`, `buffer_bytes`).
+//! flight, each of which holds at most two, and counted (`baleen_buffers`, `baleen_buffer_bytes`).
 //!
 //! Not here: what the bytes mean. Tested: below.
 
 use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use crate::counters::ShellCounters;
+use baleen_telemetry::{ShellGauge, WorkerCells};
 
 /// Bytes in a buffer of each size.
 pub(crate) const SIZES: [usize; 3] = [16 * 1024, 64 * 1024, 256 * 1024];
@@ -22,13 +21,13 @@ const KEPT: [usize; 3] = [256, 32, 16];
 /// One worker's spare buffers.
 pub(crate) struct Buffers {
     spare: [Cell<Vec<Box<[u8]>>>; 3],
-    counters: Arc<ShellCounters>,
+    cells: Rc<WorkerCells>,
 }
 
 impl Buffers {
     /// None yet.
-    pub fn new(counters: Arc<ShellCounters>) -> Rc<Buffers> {
-        Rc::new(Buffers { spare: Default::default(), counters })
+    pub fn new(cells: Rc<WorkerCells>) -> Rc<Buffers> {
+        Rc::new(Buffers { spare: Default::default(), cells })
     }
 
     /// A buffer of `SIZES[size]` bytes.
@@ -39,14 +38,26 @@ impl Buffers {
         let data = spare.pop();
         self.spare[size].set(spare);
         let data = data.unwrap_or_else(|| vec![0; SIZES[size]].into_boxed_slice());
-        self.counters.buffers_in_use.add(1);
-        self.counters.buffer_bytes.add(data.len() as u64);
+        self.level(1, data.len() as i64);
         Buf { data, start: 0, end: 0, home: Rc::clone(self), size }
     }
 
+    /// A place for a buffer, without one.
+    #[inline]
+    pub fn none(self: &Rc<Self>) -> Buf {
+        Buf { data: Box::default(), start: 0, end: 0, home: Rc::clone(self), size: 0 }
+    }
+
+    fn level(&self, buffers: i64, bytes: i64) {
+        self.cells.level(ShellGauge::Buffers, buffers);
+        self.cells.level(ShellGauge::BufferBytes, bytes);
+    }
+
     fn give(&self, size: usize, data: Box<[u8]>) {
-        self.counters.buffers_in_use.sub(1);
-        self.counters.buffer_bytes.sub(data.len() as u64);
+        if data.is_empty() {
+            return;
+        }
+        self.level(-1, -(data.len() as i64));
         let mut spare = self.spare[size].take();
         if spare.len() < KEPT[size] {
             spare.push(data);
@@ -131,6 +142,32 @@ impl Buf {
         }
     }
 
+    /// Get a buffer of the smallest size if there is none here yet.
+    #[inline]
+    pub fn ensure(&mut self) {
+        if self.data.is_empty() {
+            let home = Rc::clone(&self.home);
+            *self = home.take(0);
+        }
+    }
+
+    /// Give the buffer back; the place stays.
+    #[inline]
+    pub fn release(&mut self) {
+        let data = std::mem::take(&mut self.data);
+        self.home.give(self.size, data);
+        self.start = 0;
+        self.end = 0;
+        self.size = 0;
+    }
+
+    /// Append bytes that fit.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let end = self.end + bytes.len();
+        self.data[self.end..end].copy_from_slice(bytes);
+        self.end = end;
+    }
+
     /// Bytes it holds at most.
     pub fn capacity(&self) -> usize {
         self.data.len()
@@ -158,8 +195,9 @@ impl Buf {
 impl Drop for Buf {
     #[inline]
     fn drop(&mut self) {
-        let data = std::mem::take(&mut self.data);
-        self.home.give(self.size, data);
+        if !self.data.is_empty() {
+            self.home.give(self.size, std::mem::take(&mut self.data));
+        }
     }
 }
 
@@ -187,12 +225,18 @@ impl Growth {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use baleen_telemetry::Snapshot;
+
     use super::*;
 
     #[test]
     fn buffers_go_back_and_are_counted() {
-        let counters = Arc::new(ShellCounters::default());
-        let home = Buffers::new(Arc::clone(&counters));
+        let cells = Rc::new(WorkerCells::new());
+        let held = cells.cells();
+        let gauge = |g| Snapshot::of(&[Arc::clone(&held)]).gauge(g);
+        let home = Buffers::new(cells);
         let mut buf = home.take(0);
         buf.room()[..3].copy_from_slice(b"abc");
         buf.end = 3;
@@ -201,16 +245,16 @@ mod tests {
         assert_eq!((buf.filled(), buf.capacity()), (&b"bc"[..], SIZES[1]));
         buf.compact();
         assert_eq!((buf.start, buf.end, buf.filled()), (0, 2, &b"bc"[..]));
-        assert_eq!(counters.buffers_in_use.get(), 1);
-        assert_eq!(counters.buffer_bytes.get(), SIZES[1] as u64);
+        assert_eq!(gauge(ShellGauge::Buffers), 1);
+        assert_eq!(gauge(ShellGauge::BufferBytes), SIZES[1] as u64);
         assert!(buf.grow() && !buf.grow());
         drop(buf);
-        assert_eq!((counters.buffers_in_use.get(), counters.buffer_bytes.get()), (0, 0));
+        assert_eq!((gauge(ShellGauge::Buffers), gauge(ShellGauge::BufferBytes)), (0, 0));
     }
 
     #[test]
     fn a_long_body_gets_larger_buffers() {
-        let home = Buffers::new(Arc::default());
+        let home = Buffers::new(Rc::new(WorkerCells::new()));
         let mut buf = home.take(0);
         let mut growth = Growth::default();
         for (full, expect) in [(true, 0), (false, 0), (true, 1), (true, 1), (true, 2), (true, 2)] {

@@ -261,7 +261,8 @@ impl Cells {
 
     #[inline]
     pub(crate) fn endpoint(&self, cluster: ClusterId, id: EndpointId) -> &EndpointCells {
-        let make = |own: bool| EndpointCells { cluster: own.then_some(cluster), row: Row::default() };
+        let make =
+            |own: bool| EndpointCells { cluster: own.then_some(cluster), row: Row::default() };
         self.endpoints.slot(id.index(), make)
     }
 }

@@ -32,8 +32,10 @@ pub enum Peer {
     BaleenLog,
     /// Debian's HAProxy; the one that ratios are against.
     Haproxy,
-    /// The same with `option splice-auto`.
+    /// The same with `option splice-auto` and `splice-response`.
     HaproxySplice,
+    /// And with pipes of 1 MiB.
+    HaproxySpliceWide,
     /// Debian's nginx.
     Nginx,
     /// Envoy from its Python wheel.
@@ -42,12 +44,13 @@ pub enum Peer {
 
 impl Peer {
     /// All of them, in the order of tables.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Floor,
         Self::Baleen,
         Self::BaleenLog,
         Self::Haproxy,
         Self::HaproxySplice,
+        Self::HaproxySpliceWide,
         Self::Nginx,
         Self::Envoy,
     ];
@@ -60,6 +63,7 @@ impl Peer {
             Self::BaleenLog => "baleen-log",
             Self::Haproxy => "haproxy",
             Self::HaproxySplice => "haproxy-splice",
+            Self::HaproxySpliceWide => "haproxy-splice-wide",
             Self::Nginx => "nginx",
             Self::Envoy => "envoy",
         }
@@ -73,6 +77,7 @@ impl Peer {
             Self::BaleenLog => "Baleen, access log on",
             Self::Haproxy => "HAProxy",
             Self::HaproxySplice => "HAProxy, splice",
+            Self::HaproxySpliceWide => "HAProxy, splice, 1 MiB pipes",
             Self::Nginx => "nginx",
             Self::Envoy => "Envoy",
         }
@@ -106,7 +111,9 @@ impl Tools {
         match peer {
             Peer::Floor => Some(self.xtask.as_path()),
             Peer::Baleen | Peer::BaleenLog => Some(self.baleen.as_path()),
-            Peer::Haproxy | Peer::HaproxySplice => self.haproxy.as_deref(),
+            Peer::Haproxy | Peer::HaproxySplice | Peer::HaproxySpliceWide => {
+                self.haproxy.as_deref()
+            }
             Peer::Nginx => self.nginx.as_deref(),
             Peer::Envoy => self.envoy.as_deref(),
         }
@@ -160,24 +167,38 @@ fn envoy_wheel(target: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Starts a peer in an empty directory and waits until it forwards.
-pub fn launch(
-    tools: &Tools,
-    peer: Peer,
-    workers: usize,
-    dir: &Path,
-    core: Option<usize>,
-) -> Result<Running> {
+/// How to start one.
+pub struct Launch<'a> {
+    pub peer: Peer,
+    pub workers: usize,
+    /// Where its files go; emptied first.
+    pub dir: &'a Path,
+    /// The core it is kept on.
+    pub core: Option<usize>,
+    /// A program, with arguments, that runs it.
+    pub wrapper: &'a [String],
+}
+
+/// Starts a peer and waits until it forwards as it should.
+pub fn launch(tools: &Tools, how: &Launch<'_>) -> Result<Running> {
+    let Launch { peer, dir, .. } = *how;
     let program = tools.program(peer).with_context(|| format!("no {} here", peer.name()))?;
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("empty {}", dir.display()))?;
     }
     fs::create_dir_all(dir)?;
-    let mut command = Command::new(program);
-    configure(&mut command, peer, workers, dir)?;
+    let mut command = match how.wrapper {
+        [] => Command::new(program),
+        [wrapper, args @ ..] => {
+            let mut command = Command::new(wrapper);
+            command.args(args).arg(program);
+            command
+        }
+    };
+    configure(&mut command, peer, how.workers, dir)?;
     let log = File::create(dir.join("log"))?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    let mut running = start(command, core).with_context(|| format!("start {}", peer.name()))?;
+    let mut running = start(command, how.core).with_context(|| format!("start {}", peer.name()))?;
     if let Err(error) = verify::wait_ready(&mut running, PORT) {
         let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
         bail!("{}: {error:#}\n{log}", peer.name());
@@ -207,12 +228,18 @@ fn configure(command: &mut Command, peer: Peer, workers: usize, dir: &Path) -> R
             command.args(["bench", "child-relay", "--listen", &PORT.to_string()]);
             command.args(["--workers", &workers.to_string()]);
         }
-        Peer::Haproxy | Peer::HaproxySplice => {
-            let splice = if peer == Peer::HaproxySplice { "option splice-auto" } else { "" };
+        Peer::Haproxy | Peer::HaproxySplice | Peer::HaproxySpliceWide => {
+            let wide = if peer == Peer::HaproxySpliceWide { "tune.pipesize 1048576" } else { "" };
+            // `splice-auto` alone never splices here: HAProxy 2.6 does not see these as streams.
+            let splice = match peer {
+                Peer::Haproxy => "",
+                _ => "option splice-auto\n    option splice-response",
+            };
             let backends =
                 each_backend("\n", |n, port| format!("    server b{n} 127.0.0.1:{port}"));
             let text = fill(include_str!("peers/haproxy.cfg"));
-            let text = text.replace("{{splice}}", splice).replace("{{backends}}", &backends);
+            let text = text.replace("{{splice}}", splice).replace("{{pipes}}", wide);
+            let text = text.replace("{{backends}}", &backends);
             command.arg("-db").arg("-f").arg(write("haproxy.cfg", text)?);
         }
         Peer::Nginx => {

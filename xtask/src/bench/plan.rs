@@ -42,6 +42,16 @@ const PLAIN: &[Peer] = &[Peer::Floor, Peer::Baleen, Peer::Haproxy, Peer::Nginx, 
 const WITH_SPLICE: &[Peer] =
     &[Peer::Floor, Peer::Baleen, Peer::Haproxy, Peer::HaproxySplice, Peer::Nginx, Peer::Envoy];
 
+const WITH_PIPES: &[Peer] = &[
+    Peer::Floor,
+    Peer::Baleen,
+    Peer::Haproxy,
+    Peer::HaproxySplice,
+    Peer::HaproxySpliceWide,
+    Peer::Nginx,
+    Peer::Envoy,
+];
+
 /// All cases but memory.
 pub const CASES: &[Case] = &[
     closed("c64-w1-128", "One worker, 64 connections, 128 B", 64, 1, 128, WITH_LOG),
@@ -49,7 +59,7 @@ pub const CASES: &[Case] = &[
     closed("c64-w2-128", "Two workers, 64 connections, 128 B", 64, 2, 128, PLAIN),
     closed("c256-w2-128", "Two workers, 256 connections, 128 B", 256, 2, 128, PLAIN),
     closed("c64-w1-16k", "One worker, 64 connections, 16 KiB", 64, 1, 16 << 10, WITH_SPLICE),
-    closed("c64-w1-1m", "One worker, 64 connections, 1 MiB", 64, 1, 1 << 20, WITH_SPLICE),
+    closed("c64-w1-1m", "One worker, 64 connections, 1 MiB", 64, 1, 1 << 20, WITH_PIPES),
     Case {
         name: "open-10k",
         title: "One worker, 10,000 requests per second, 64 connections, 128 B",

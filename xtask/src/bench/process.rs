@@ -36,26 +36,24 @@ impl Running {
         &self.pids
     }
 
-    /// The pids as one argument.
-    pub fn pid_list(&self) -> String {
-        self.pids.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
-    }
-
     /// Looks which processes there are by now.
     pub fn look_again(&mut self) {
         self.pids = procfs::tree(self.child.id());
     }
-}
 
-impl Drop for Running {
-    fn drop(&mut self) {
+    /// Stops it, with this long to finish what it does.
+    pub fn stop(mut self, max: Duration) {
+        self.end(max);
+    }
+
+    fn end(&mut self, max: Duration) {
         if let Ok(Some(_)) = self.child.try_wait() {
             return;
         }
         self.look_again();
         sys::signal(self.child.id(), libc::SIGTERM);
         let asked = Instant::now();
-        while asked.elapsed() < STOP_MAX {
+        while asked.elapsed() < max {
             if let Ok(Some(_)) = self.child.try_wait() {
                 return;
             }
@@ -67,5 +65,11 @@ impl Drop for Running {
         }
         // Nothing to do about an error here: the process was told twice.
         self.child.wait().ok();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end(STOP_MAX);
     }
 }

@@ -71,6 +71,16 @@ pub fn tree(pid: u32) -> Vec<u32> {
     found
 }
 
+/// The kernel's thread for network work that a core could not finish at once.
+///
+/// What it does on loopback is work of whoever sent: it belongs to the process on that core.
+pub fn softirq_thread(core: usize) -> Option<u32> {
+    let name = format!("ksoftirqd/{core}");
+    children("/proc").into_iter().find(|pid| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name)
+    })
+}
+
 /// The machine's counters.
 pub fn machine() -> Machine {
     parse_machine(&fs::read_to_string("/proc/stat").unwrap_or_default())

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::loadgen::Window;
-use super::peers::{PORT, Peer, Tools, launch};
+use super::peers::{Launch, PORT, Peer, Tools, launch};
 use super::plan::{CASES, Case, IDLE, IDLE_PEERS, Load};
 use super::process::{Running, start};
 use super::results::{Memory, NOISE_MAX, Results, Sample};
@@ -130,20 +130,30 @@ impl Run<'_> {
         }
     }
 
+    fn proxy(&self, peer: Peer, workers: usize, core: Option<usize>) -> Result<Running> {
+        let dir = self.dir.join(peer.name());
+        launch(self.tools, &Launch { peer, workers, dir: &dir, core, wrapper: &[] })
+    }
+
     /// One measurement: backend, proxy and load, fresh.
     fn window(&self, case: &Case, peer: Peer) -> Result<Window> {
         let core = |core| case.pinned().then_some(core);
         let backend = backend(self.tools, core(LOAD_CORE))?;
-        let dir = self.dir.join(peer.name());
-        let proxy = launch(self.tools, peer, case.workers, &dir, core(PROXY_CORE))?;
+        let proxy = self.proxy(peer, case.workers, core(PROXY_CORE))?;
         let mut load = Command::new(&self.tools.xtask);
         load.args(["bench", "child-loadgen", "--port", &PORT.to_string()]);
         load.args(["--connections", &case.connections.to_string()]);
         load.args(["--path", &format!("/{}", case.body_bytes)]);
         load.args(["--warmup-ms", &self.options.warmup_ms.to_string()]);
         load.args(["--measure-ms", &self.options.measure_ms.to_string()]);
-        load.args(["--watch", &proxy.pid_list()]);
-        load.args(["--ours", &format!("{},{}", backend.pid_list(), std::process::id())]);
+        let mut watch = proxy.pids().to_vec();
+        let mut ours = backend.pids().to_vec();
+        ours.push(std::process::id());
+        for on in 0..sys::cores() {
+            let counted = case.pinned() && on == PROXY_CORE;
+            if counted { &mut watch } else { &mut ours }.extend(procfs::softirq_thread(on));
+        }
+        load.args(["--watch", &pid_list(&watch), "--ours", &pid_list(&ours)]);
         match case.load {
             Load::Closed => load.args(["--mode", "closed"]),
             Load::Open(rate) => load.args(["--mode", "open", "--rate", &rate.to_string()]),
@@ -184,7 +194,7 @@ impl Run<'_> {
     fn memory(&self, peer: Peer) -> Result<Memory> {
         let connections = IDLE.1;
         let _backend = backend(self.tools, Some(LOAD_CORE))?;
-        let proxy = launch(self.tools, peer, 1, &self.dir.join(peer.name()), Some(PROXY_CORE))?;
+        let proxy = self.proxy(peer, 1, Some(PROXY_CORE))?;
         let before_bytes = procfs::resident_bytes(proxy.pids());
         let mut load = Command::new(&self.tools.xtask);
         load.args(["bench", "child-loadgen", "--mode", "idle", "--path", "/128"]);
@@ -197,6 +207,10 @@ impl Run<'_> {
         drop(load);
         Ok(Memory { peer, connections: connections as u64, before_bytes, after_bytes })
     }
+}
+
+fn pid_list(pids: &[u32]) -> String {
+    pids.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn shown(window: &Window, noisy: bool) -> String {

@@ -1,0 +1,356 @@
+//! A whole configuration: what the rest of Baleen gets to see.
+//!
+//! Not here: cross checks (`checks.rs`). Tested: in `tests/it/`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use baleen_policy::params::{CLUSTERS_MAX, ClusterParams, ROUTES_MAX, RouteParams};
+
+use crate::cluster::{self, ClusterLayer};
+use crate::diagnostic::{Diagnostic, Findings};
+use crate::endpoint::Endpoint;
+use crate::listener::{self, Listener, ReadListener};
+use crate::name;
+use crate::nearest::nearest;
+use crate::reader::Reader;
+use crate::route::{self, RouteLayer};
+use crate::span::{At, Place};
+use crate::table::Def;
+use crate::target::TargetSpec;
+use crate::tree::{Table, Value};
+use crate::value::Wrong;
+use crate::{checks, keys};
+
+/// Where the admin server listens when nothing is said.
+const ADMIN_PORT: u16 = 9990;
+
+/// A valid configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Threads that carry traffic; as many as there are cores when absent.
+    pub workers: Option<u16>,
+    /// Where the admin server listens; absent when it is off.
+    pub admin: Option<SocketAddr>,
+    /// Where connections are accepted; at least one.
+    pub listeners: Vec<Listener>,
+    /// The folder of the files namer, if there is one.
+    pub services_dir: Option<PathBuf>,
+    /// The files it was read from; the first is the one asked for.
+    pub files: Vec<PathBuf>,
+    route: RouteParams,
+    routes: BTreeMap<String, RouteParams>,
+    targets: BTreeMap<String, TargetSpec>,
+    cluster: ClusterParams,
+    clusters: BTreeMap<String, ClusterParams>,
+    endpoints: BTreeMap<String, Vec<Endpoint>>,
+    references: Vec<At<String>>,
+}
+
+impl Config {
+    /// The settings of a logical name: the defaults, and what differs for it.
+    #[must_use]
+    pub fn route_params(&self, name: &str) -> RouteParams {
+        let own = self.routes.get(name).cloned();
+        own.unwrap_or_else(|| RouteParams { name: name.to_owned(), ..self.route.clone() })
+    }
+
+    /// The settings of a cluster: the defaults, and what differs for it.
+    #[must_use]
+    pub fn cluster_params(&self, name: &str) -> ClusterParams {
+        let own = self.clusters.get(name).cloned();
+        own.unwrap_or_else(|| ClusterParams { name: name.to_owned(), ..self.cluster.clone() })
+    }
+
+    /// Where a logical name leads: as `to` says, else `/svc/NAME` to the cluster NAME. `None` for a name of another form.
+    #[must_use]
+    pub fn target_of(&self, name: &str) -> Option<TargetSpec> {
+        let to = self.targets.get(name).cloned();
+        to.or_else(|| name::cluster_of(name).map(|cluster| TargetSpec::Cluster(cluster.to_owned())))
+    }
+
+    /// The endpoints that the configuration itself gives a cluster. `None`: they come from the files namer.
+    #[must_use]
+    pub fn static_endpoints(&self, cluster: &str) -> Option<&[Endpoint]> {
+        self.endpoints.get(cluster).map(Vec::as_slice)
+    }
+
+    /// The logical names that the configuration mentions: those with settings of their own and those that listeners and
+    /// rules always give. Others come to be when requests ask for them. Sorted.
+    #[must_use]
+    pub fn logical_names(&self) -> Vec<&str> {
+        let templates = self
+            .listeners
+            .iter()
+            .flat_map(|l| l.rules.iter().map(|r| &r.name).chain(std::iter::once(&l.name)));
+        let fixed = templates.filter_map(|t| t.fixed());
+        let names: BTreeSet<&str> = fixed.chain(self.routes.keys().map(String::as_str)).collect();
+        names.into_iter().collect()
+    }
+
+    /// The clusters that the configuration mentions: with a table of their own, or that a mentioned name leads to. Sorted.
+    #[must_use]
+    pub fn cluster_names(&self) -> Vec<&str> {
+        let tables = self.clusters.keys().map(String::as_str);
+        let led_to = self.references.iter().map(|at| at.value.as_str());
+        tables.chain(led_to).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Warnings about names that lead to clusters which have neither endpoints nor a file; `have` says which files there
+    /// are.
+    #[must_use]
+    pub fn without_file(&self, have: &BTreeSet<String>) -> Vec<Diagnostic> {
+        let known = || have.iter().chain(self.endpoints.keys()).map(String::as_str);
+        let missing = self
+            .references
+            .iter()
+            .filter(|at| !self.endpoints.contains_key(&at.value) && !have.contains(&at.value));
+        missing
+            .map(|at| {
+                let title = format!("cluster `{}` has no endpoints and no file yet", at.value);
+                let hint = nearest(&at.value, known()).map(|n| format!("did you mean `{n}`?"));
+                Diagnostic::warning(&at.place, title)
+                    .label("requests are refused until there is one")
+                    .maybe_hint(hint)
+            })
+            .collect()
+    }
+}
+
+/// What was read, with places, before cross checks.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) root: Place,
+    pub(crate) admin: Option<At<Option<SocketAddr>>>,
+    pub(crate) listeners: Vec<ReadListener>,
+    pub(crate) services_dir: Option<At<PathBuf>>,
+    pub(crate) route: RouteLayer,
+    pub(crate) routes: BTreeMap<String, (Place, RouteLayer)>,
+    pub(crate) cluster: ClusterLayer,
+    pub(crate) clusters: BTreeMap<String, (Place, ClusterLayer)>,
+}
+
+impl Draft {
+    /// The clusters that names lead to, with where that is said.
+    pub(crate) fn references(&self) -> Vec<At<String>> {
+        let mut found: Vec<At<String>> = Vec::new();
+        for (_, route) in self.routes.values() {
+            found.extend(route.to.iter().flat_map(|to| to.value.clusters.iter().cloned()));
+        }
+        for (name, place) in self.fixed_names() {
+            let own = self.routes.get(name).is_some_and(|(_, r)| r.to.is_some());
+            if let Some(cluster) = name::cluster_of(name).filter(|_| !own) {
+                found.push(At::new(cluster.to_owned(), place));
+            }
+        }
+        found
+    }
+
+    /// The names that are sure to be asked for: of rules and listeners that always give the same, and of routes.
+    pub(crate) fn fixed_names(&self) -> impl Iterator<Item = (&str, &Place)> {
+        let listeners = self.listeners.iter().flat_map(|l| {
+            let rules = l.listener.rules.iter().zip(&l.rules);
+            let rules = rules.filter_map(|(rule, (_, place))| Some((rule.name.fixed()?, place)));
+            rules.chain(l.listener.name.fixed().map(|name| (name, &l.name)))
+        });
+        listeners.chain(self.routes.iter().map(|(name, (place, _))| (name.as_str(), place)))
+    }
+}
+
+/// Makes a configuration of a tree. `broken` says that part of it could not be read.
+pub(crate) fn read(
+    table: &Table,
+    root: &Place,
+    broken: bool,
+    files: Vec<PathBuf>,
+    findings: &mut Findings,
+) -> Option<Config> {
+    let mut r = Reader::new(&keys::ROOT, table, root, None, findings);
+    let workers = r.integer("workers").map(|at| at.value);
+    let _ = r.entry("include");
+    let admin = match r.table("admin") {
+        Some((def, table, place)) => read_admin(def, table, place, r.findings),
+        None => None,
+    };
+    let listeners = r.tables("listener");
+    let listeners: Vec<_> = listeners
+        .into_iter()
+        .map(|(def, table, place)| listener::read(def, table, place, r.findings))
+        .collect();
+    let whole = listeners.iter().all(Option::is_some) && !broken;
+    let services_dir = match r.table("namer") {
+        Some((def, table, place)) => read_namer(def, table, place, r.findings),
+        None => None,
+    };
+    let (route, routes) = match r.table("route") {
+        Some(found) => read_routes(found, r.findings),
+        None => Default::default(),
+    };
+    let (cluster, clusters) = match r.table("cluster") {
+        Some(found) => read_clusters(found, r.findings),
+        None => Default::default(),
+    };
+    r.done();
+    let listeners = listeners.into_iter().flatten().collect();
+    let draft = Draft {
+        root: root.clone(),
+        admin,
+        listeners,
+        services_dir,
+        route,
+        routes,
+        cluster,
+        clusters,
+    };
+    if whole {
+        checks::all(&draft, findings);
+    }
+    (!findings.has_errors()).then(|| finish(draft, workers, files))
+}
+
+fn finish(draft: Draft, workers: Option<u16>, files: Vec<PathBuf>) -> Config {
+    let references = draft.references();
+    let default_admin = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, ADMIN_PORT)));
+    let route = |(name, (_, layer)): (&String, &(Place, RouteLayer))| {
+        (name.clone(), layer.over(&draft.route).params(name))
+    };
+    let cluster = |(name, (_, layer)): (&String, &(Place, ClusterLayer))| {
+        (name.clone(), layer.over(&draft.cluster).params(name))
+    };
+    let to = |(name, (_, layer)): (&String, &(Place, RouteLayer))| {
+        layer.to.as_ref().map(|to| (name.clone(), to.value.spec.clone()))
+    };
+    let endpoints = |(name, (_, layer)): (&String, &(Place, ClusterLayer))| {
+        layer.endpoints.as_ref().map(|at| (name.clone(), at.value.clone()))
+    };
+    Config {
+        workers,
+        admin: draft.admin.as_ref().map_or(default_admin, |at| at.value),
+        services_dir: draft.services_dir.as_ref().map(|at| at.value.clone()),
+        files,
+        route: draft.route.params(""),
+        routes: draft.routes.iter().map(route).collect(),
+        targets: draft.routes.iter().filter_map(to).collect(),
+        cluster: draft.cluster.params(""),
+        clusters: draft.clusters.iter().map(cluster).collect(),
+        endpoints: draft.clusters.iter().filter_map(endpoints).collect(),
+        references,
+        listeners: draft.listeners.into_iter().map(|l| l.listener).collect(),
+    }
+}
+
+fn read_admin(
+    def: &'static Def,
+    table: &Table,
+    place: &Place,
+    findings: &mut Findings,
+) -> Option<At<Option<SocketAddr>>> {
+    let mut r = Reader::new(def, table, place, None, findings);
+    let listen = r.address_or_off("listen");
+    r.done();
+    listen
+}
+
+fn read_namer(
+    def: &'static Def,
+    table: &Table,
+    place: &Place,
+    findings: &mut Findings,
+) -> Option<At<PathBuf>> {
+    let mut r = Reader::new(def, table, place, None, findings);
+    let files = r.table("files");
+    let findings = &mut *r.findings;
+    let dir = files.and_then(|(def, table, place)| {
+        let mut r = Reader::new(def, table, place, None, findings);
+        let _ = r.choice("kind");
+        let dir = r.text("dir", |text| {
+            if text.is_empty() {
+                Err(Wrong::new("expected the path of a folder"))
+            } else {
+                Ok(text.to_owned())
+            }
+        });
+        r.done();
+        dir
+    });
+    r.done();
+    dir.map(|at| At::new(at.place.source.folder().join(&at.value), &at.place))
+}
+
+type Found<'a> = (&'static Def, &'a Table, &'a Place);
+type Routes = (RouteLayer, BTreeMap<String, (Place, RouteLayer)>);
+type Clusters = (ClusterLayer, BTreeMap<String, (Place, ClusterLayer)>);
+
+fn read_routes((def, table, place): Found<'_>, findings: &mut Findings) -> Routes {
+    let defaults = route::read(def, table, place, None, findings);
+    let mut routes = BTreeMap::new();
+    for (key, place, table) in named(def, table) {
+        if let Err(wrong) = name::logical(key) {
+            findings.push(not_a_name(def, key, place, wrong));
+            continue;
+        }
+        if routes.len() >= ROUTES_MAX {
+            findings.push(Diagnostic::error(place, format!("more than {ROUTES_MAX} routes")));
+            break;
+        }
+        let layer = route::read(def, table, place, Some(key), findings);
+        routes.insert(key.to_owned(), (place.clone(), layer));
+    }
+    (defaults, routes)
+}
+
+fn read_clusters((def, table, place): Found<'_>, findings: &mut Findings) -> Clusters {
+    let defaults = cluster::read(def, table, place, None, findings);
+    let mut clusters = BTreeMap::new();
+    for (key, place, table) in named(def, table) {
+        if let Err(wrong) = name::label(key) {
+            findings.push(not_a_name(def, key, place, wrong));
+            continue;
+        }
+        if clusters.len() >= CLUSTERS_MAX {
+            findings.push(Diagnostic::error(place, format!("more than {CLUSTERS_MAX} clusters")));
+            break;
+        }
+        let keys = table.iter().map(|e| e.key.as_str());
+        let misspelt = keys.clone().any(|k| def.key(k).is_none()) || table.is_empty();
+        if let Some(near) = nearest(key, def.keys.iter().map(|k| k.name)).filter(|_| misspelt) {
+            let error =
+                Diagnostic::error(place, format!("unknown key `{key}` in `[{}]`", def.path));
+            let error =
+                error.label("taken as the name of a cluster, but what it holds does not fit one");
+            findings.push(error.hint(format!("did you mean `{near}`?")));
+            continue;
+        }
+        let layer = cluster::read(def, table, place, Some(key), findings);
+        clusters.insert(key.to_owned(), (place.clone(), layer));
+    }
+    (defaults, clusters)
+}
+
+/// The tables within a table whose names people choose, in the order of the file.
+fn named<'a>(
+    def: &'static Def,
+    table: &'a Table,
+) -> impl Iterator<Item = (&'a str, &'a Place, &'a Table)> {
+    table.iter().filter_map(|entry| match &entry.node.value {
+        Value::Table(table) if def.key(&entry.key).is_none() => {
+            Some((entry.key.as_str(), &entry.key_place, table))
+        }
+        _ => None,
+    })
+}
+
+fn not_a_name(def: &Def, key: &str, place: &Place, wrong: Wrong) -> Diagnostic {
+    let error = Diagnostic::error(place, format!("unknown key `{key}` in `[{}]`", def.path));
+    match nearest(key, def.keys.iter().map(|k| k.name)) {
+        Some(near) => error.label(wrong.label).hint(format!("did you mean `{near}`?")),
+        None => error.label(wrong.label).maybe_hint(wrong.hint),
+    }
+}
+
+/// Where the first file begins, for what is said of the whole.
+pub(crate) fn root_place(sources: &[std::sync::Arc<crate::span::Source>], path: &Path) -> Place {
+    let source = sources.first().cloned().unwrap_or_else(|| crate::span::Source::new(path, ""));
+    Place { source, span: 0..0 }
+}

@@ -1,0 +1,268 @@
+//! `[[listener]]`: where connections are accepted, how their requests are named, what guards them.
+//!
+//! Tested: below and in `tests/it/`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use baleen_policy::params::ClientParams;
+
+use crate::diagnostic::Findings;
+use crate::layer::set;
+use crate::name::{HostPattern, NameTemplate};
+use crate::reader::Reader;
+use crate::span::{At, Place};
+use crate::table::Def;
+use crate::tree::Table;
+use crate::value::{self, Wrong};
+
+/// A place where connections are accepted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listener {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// The logical name of requests that no rule names.
+    pub name: NameTemplate,
+    /// Names requests by host and path; the first that matches wins.
+    pub rules: Vec<Rule>,
+    /// Proxies in front whose word is believed.
+    pub trusted_hops: u32,
+    /// Where a line for each request goes.
+    pub access_log: AccessLog,
+    /// What guards its connections.
+    pub client: ClientParams,
+    /// Bounds of what is parsed.
+    pub limits: HeadLimits,
+}
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// HTTP/1.0 and 1.1.
+    Http,
+}
+
+/// Where a line for each request goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// The end of this file.
+    File(PathBuf),
+}
+
+/// Bounds of a request's head.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeadLimits {
+    /// Bytes of a head, its first line included.
+    pub head_bytes: u32,
+    /// Header fields.
+    pub fields: u32,
+    /// Bytes of the first line.
+    pub request_line_bytes: u32,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        HeadLimits { head_bytes: 65_536, fields: 100, request_line_bytes: 8_192 }
+    }
+}
+
+/// Names requests by host and path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// Only these hosts; any when absent.
+    pub host: Option<HostPattern>,
+    /// Only this path and what is below it, by whole segments; any when absent. Starts with `/`, does not end with one.
+    pub path: Option<String>,
+    /// The logical name.
+    pub name: NameTemplate,
+}
+
+impl Rule {
+    /// Whether a request is meant. The path has no query.
+    #[must_use]
+    pub fn matches(&self, host: &str, path: &str) -> bool {
+        self.host.as_ref().is_none_or(|h| h.matches(host))
+            && self.path.as_ref().is_none_or(|prefix| below(path, prefix))
+    }
+
+    /// Whether every request that `other` matches is matched by this too.
+    pub(crate) fn covers(&self, other: &Rule) -> bool {
+        let host = match (&self.host, &other.host) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(a), Some(b)) => a.covers(b),
+        };
+        let path = match (&self.path, &other.path) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(a), Some(b)) => below(b, a),
+        };
+        host && path
+    }
+}
+
+fn below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl Listener {
+    /// Appends the logical name of a request to `out`: by the first rule that matches, else by `name`. The target's query
+    /// does not count. False, and `out` as before, when the request can not be named.
+    pub fn name_of(&self, host: &str, target: &str, out: &mut String) -> bool {
+        let path = target.split('?').next().unwrap_or(target);
+        let rule = self.rules.iter().find(|r| r.matches(host, path));
+        rule.map_or(&self.name, |r| &r.name).expand(host, out)
+    }
+}
+
+/// A listener and the places that cross checks point at.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadListener {
+    pub(crate) listener: Listener,
+    pub(crate) listen: Place,
+    pub(crate) name: Place,
+    pub(crate) rules: Vec<(Place, Place)>,
+    pub(crate) head_bytes: Option<At<u32>>,
+    pub(crate) request_line_bytes: Option<At<u32>>,
+    pub(crate) min_rate: Option<At<u32>>,
+    pub(crate) min_rate_grace: Option<Place>,
+}
+
+/// Reads a `[[listener]]`. `None` when it has no address.
+pub(crate) fn read(
+    def: &'static Def,
+    table: &Table,
+    place: &Place,
+    findings: &mut Findings,
+) -> Option<ReadListener> {
+    let mut r = Reader::new(def, table, place, None, findings);
+    let listen = r.text("listen", value::address);
+    let _ = r.choice("protocol");
+    let name = r.text("name", NameTemplate::parse);
+    let trusted_hops = r.integer("trusted_hops");
+    let access_log = r.text("access_log", |text| access_log(text, place));
+    let mut client = ClientParams::default();
+    set(&mut client.connections_max, &r.integer("connections"));
+    set(&mut client.head_timeout, &r.duration("head_timeout"));
+    set(&mut client.body_timeout, &r.duration("body_timeout"));
+    set(&mut client.keep_alive_timeout, &r.duration("keep_alive_timeout"));
+    let min_rate = r.bytes("min_rate");
+    set(&mut client.min_rate, &min_rate);
+    let grace = r.duration("min_rate_grace");
+    set(&mut client.min_rate_grace, &grace);
+    let mut limits = HeadLimits::default();
+    let head_bytes = r.bytes("head_bytes");
+    let request_line_bytes = r.bytes("request_line_bytes");
+    set(&mut limits.head_bytes, &head_bytes);
+    set(&mut limits.fields, &r.integer("fields"));
+    set(&mut limits.request_line_bytes, &request_line_bytes);
+    let rules: Vec<_> = r
+        .tables("rule")
+        .into_iter()
+        .filter_map(|(def, table, place)| read_rule(def, table, place, r.findings))
+        .collect();
+    r.done();
+    let name_place = name.as_ref().map_or(place, |at| &at.place).clone();
+    let listen = listen?;
+    let listener = Listener {
+        listen: listen.value,
+        protocol: Protocol::Http,
+        name: name.map_or_else(|| NameTemplate::parse("/svc/{host}").ok(), |at| Some(at.value))?,
+        rules: rules.iter().map(|(rule, ..)| rule.clone()).collect(),
+        trusted_hops: trusted_hops.map_or(0, |at| at.value),
+        access_log: access_log.map_or(AccessLog::Off, |at| at.value),
+        client,
+        limits,
+    };
+    Some(ReadListener {
+        listener,
+        listen: listen.place,
+        name: name_place,
+        rules: rules.into_iter().map(|(_, whole, name)| (whole, name)).collect(),
+        head_bytes,
+        request_line_bytes,
+        min_rate,
+        min_rate_grace: grace.map(|at| at.place),
+    })
+}
+
+fn access_log(text: &str, place: &Place) -> Result<AccessLog, Wrong> {
+    Ok(match text {
+        "off" => AccessLog::Off,
+        "stdout" => AccessLog::Stdout,
+        "" => return Err(Wrong::new("expected \"off\", \"stdout\" or a path")),
+        path => AccessLog::File(place.source.folder().join(path)),
+    })
+}
+
+fn read_rule(
+    def: &'static Def,
+    table: &Table,
+    place: &Place,
+    findings: &mut Findings,
+) -> Option<(Rule, Place, Place)> {
+    let mut r = Reader::new(def, table, place, None, findings);
+    let host = r.text("host", HostPattern::parse);
+    let path = r.text("path", path_prefix);
+    let name = r.text("name", NameTemplate::parse);
+    r.done();
+    let name = name?;
+    let rule = Rule {
+        host: host.map(|at| at.value),
+        path: path.and_then(|at| at.value),
+        name: name.value,
+    };
+    Some((rule, place.clone(), name.place))
+}
+
+/// `None` for `/`, which is any path.
+fn path_prefix(text: &str) -> Result<Option<String>, Wrong> {
+    if !text.starts_with('/') {
+        let wrong = Wrong::new("expected a path that starts with `/`");
+        let graphic = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+        return Err(if graphic { wrong.hint(format!("did you mean \"/{text}\"?")) } else { wrong });
+    }
+    if let Some(end) = text.strip_suffix("/*").or_else(|| text.strip_suffix('*')) {
+        let hint = format!(
+            "did you mean \"{}\"? A prefix matches all below it",
+            if end.is_empty() { "/" } else { end }
+        );
+        return Err(Wrong::new("expected a path without `*`").hint(hint));
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['?', '#']) {
+        return Err(Wrong::new(
+            "a path has no `?`, `#`, spaces or letters outside ASCII, as requests do not",
+        ));
+    }
+    if text.len() > 1024 {
+        return Err(Wrong::new("a path prefix has at most 1024 bytes"));
+    }
+    let prefix = text.trim_end_matches('/');
+    Ok((!prefix.is_empty()).then(|| prefix.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_match_by_whole_segments() {
+        let prefix = path_prefix("/images/").unwrap().unwrap();
+        assert!(
+            below("/images", &prefix) && below("/images/", &prefix) && below("/images/1", &prefix)
+        );
+        assert!(
+            !below("/imagesque", &prefix) && !below("/", &prefix) && !below("/x/images", &prefix)
+        );
+        assert_eq!(path_prefix("/").unwrap(), None);
+        for bad in ["", "images", "/a*", "/a/*", "/a?b", "/a b"] {
+            assert!(path_prefix(bad).is_err(), "{bad}");
+        }
+    }
+}

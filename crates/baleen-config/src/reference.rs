@@ -1,0 +1,143 @@
+//! The reference page, printed from the list of settings.
+//!
+//! Not here: the list (`keys.rs`). Tested: in `tests/it/reference.rs`.
+
+use std::fmt::Write;
+
+use crate::keys::ROOT;
+use crate::table::{Def, Key, Kind, Stands};
+
+const INTRO: &str = "# Configuration
+
+This page is printed from the list of settings that the parser uses: `baleen config --defaults`.
+
+`baleen check FILE` reports every mistake at once, with line, caret and the nearest valid spelling, and what is legal but
+dangerous. A wrong configuration starts nothing.
+
+| type | written |
+|---|---|
+| duration | `\"300ms\"`, `\"1.5s\"`, `\"1m\"`, `\"1h\"`, `\"1d\"`; `us` is known, too |
+| range of durations | `\"5s..300s\"` |
+| share | `\"20%\"`, `\"0.5%\"` |
+| size | `\"240B\"`, `\"64KiB\"`, `\"1MiB\"`, `\"1GiB\"` |
+| rate | `\"240B/s\"` |
+| address and port | `\"127.0.0.1:8080\"`, `\"[::1]:8080\"`, `\"localhost:8080\"` (which is 127.0.0.1); host names are not looked up |
+| name template | a logical name such as `\"/svc/images\"`, in which `{host}` may stand |
+
+Scope says over what a number counts: one request, one connection, each worker for itself, or the whole process with all its
+workers.
+";
+
+/// The whole reference as Markdown.
+#[must_use]
+pub fn reference_markdown() -> String {
+    let mut out = String::from(INTRO);
+    let _ = writeln!(out, "\n## The file\n\n{}\n", ROOT.doc);
+    keys(&ROOT, &mut out);
+    for key in ROOT.keys {
+        if let Some(def) = key.kind.inner() {
+            section(def, key, 2, &mut out);
+        }
+    }
+    out
+}
+
+fn section(def: &Def, key: &Key, level: usize, out: &mut String) {
+    let list = matches!(key.kind, Kind::Tables(..));
+    let heading = if list { format!("[[{}]]", def.path) } else { format!("[{}]", def.path) };
+    let _ = writeln!(out, "\n{} `{heading}`\n\n{}\n", "#".repeat(level), def.doc);
+    if !key.doc.is_empty() {
+        let _ = writeln!(out, "{}\n", key.doc);
+    }
+    keys(def, out);
+    if let Some(named) = &def.named {
+        let _ = writeln!(out, "\n`{}`: {}", named.example, named.doc);
+    }
+    for key in def.keys {
+        if let Some(inner) = key.kind.inner() {
+            section(inner, key, (level + 1).min(4), out);
+        }
+    }
+}
+
+fn keys(def: &Def, out: &mut String) {
+    let plain: Vec<&Key> = def.keys.iter().filter(|k| !is_section(k)).collect();
+    if plain.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "| key | type | default | scope | meaning |\n|---|---|---|---|---|");
+    for key in plain {
+        let default = match (key.required, key.default) {
+            (true, _) => "required".to_owned(),
+            (false, "") => String::new(),
+            (false, text) => format!("`{text}`"),
+        };
+        let only = if key.stands == Stands::Named { " Only for one name." } else { "" };
+        let line = format!(
+            "| `{}` | {} | {default} | {} | {}{only} |",
+            key.name,
+            key.kind.describe(),
+            key.scope.as_str(),
+            key.doc
+        );
+        let _ = writeln!(out, "{line}");
+    }
+}
+
+/// Whether it is described under a heading of its own.
+fn is_section(key: &Key) -> bool {
+    matches!(key.kind, Kind::Table(_) | Kind::Tables(..))
+}
+
+/// Every setting with its default, as TOML with comments; it parses once an address and a cluster are filled in.
+#[must_use]
+pub fn defaults_toml() -> String {
+    let mut out = String::new();
+    table(&ROOT, &mut out);
+    out
+}
+
+fn table(def: &Def, out: &mut String) {
+    for key in def.keys {
+        if key.kind.inner().is_some() && key.default.is_empty() {
+            continue;
+        }
+        let note = if key.stands == Stands::Named { ", only for one name" } else { "" };
+        if key.default.is_empty() {
+            let what = if key.required { "required" } else { "no default" };
+            let _ = writeln!(out, "# {} = ...  # {}, {what}{note}", key.name, key.kind.describe());
+        } else if matches!(key.kind, Kind::TableOr(..)) {
+            let _ =
+                writeln!(out, "# {} = {}  # short form of the table below", key.name, key.default);
+        } else {
+            let _ = writeln!(out, "{} = {}", key.name, key.default);
+        }
+    }
+    for key in def.keys {
+        if let Some(inner) = key.kind.inner() {
+            let list = matches!(key.kind, Kind::Tables(..));
+            let heading =
+                if list { format!("# [[{}]]", inner.path) } else { format!("[{}]", inner.path) };
+            let heading = if inner.path.starts_with("namer") {
+                format!("# [{}]", inner.path)
+            } else {
+                heading
+            };
+            let mut body = String::new();
+            table(inner, &mut body);
+            if heading.starts_with('#') {
+                body = commented(&body);
+            }
+            let _ = write!(out, "\n{heading}\n{body}");
+        }
+    }
+}
+
+fn commented(text: &str) -> String {
+    let line = |line: &str| match line {
+        "" => "\n".to_owned(),
+        line if line.starts_with('#') => format!("{line}\n"),
+        line => format!("# {line}\n"),
+    };
+    text.lines().map(line).collect()
+}

@@ -1,0 +1,76 @@
+//! The JSON schema of the file, for editors, printed from the list of settings.
+//!
+//! It knows names, types and words, not what contradicts what. Tested: in `tests/it/reference.rs`.
+
+use serde_json::{Map, Value, json};
+
+use crate::keys::ROOT;
+use crate::table::{Def, Kind};
+
+/// The schema (draft 2020-12), indented.
+#[must_use]
+pub fn schema_json() -> String {
+    let mut schema = object(&ROOT);
+    if let Value::Object(map) = &mut schema {
+        map.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+        map.insert("title".into(), json!("baleen.toml"));
+    }
+    format!("{schema:#}\n")
+}
+
+fn object(def: &Def) -> Value {
+    let mut properties = Map::new();
+    for key in def.keys {
+        let mut value = kind(&key.kind);
+        if let Value::Object(map) = &mut value
+            && !key.doc.is_empty()
+        {
+            map.insert("description".into(), json!(key.doc));
+        }
+        properties.insert(key.name.into(), value);
+    }
+    let required: Vec<&str> = def.keys.iter().filter(|k| k.required).map(|k| k.name).collect();
+    // A table for one name takes the same keys.
+    let others = match &def.named {
+        Some(_) => {
+            json!({ "type": "object", "properties": properties, "additionalProperties": false })
+        }
+        None => json!(false),
+    };
+    json!({
+        "type": "object",
+        "description": def.doc,
+        "properties": properties,
+        "required": required,
+        "additionalProperties": others,
+    })
+}
+
+fn kind(kind: &Kind) -> Value {
+    let duration = r"[0-9]+(\.[0-9]+)?(us|ms|s|m|h|d)";
+    let size = r"[0-9]+(\.[0-9]+)?(B|KiB|MiB|GiB)";
+    match kind {
+        Kind::Integer(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Duration(..) => pattern(duration),
+        Kind::DurationRange(..) => pattern(&format!(r"{duration}\.\.{duration}")),
+        Kind::Share => pattern(r"[0-9]+(\.[0-9]+)?%"),
+        Kind::Size(..) => pattern(size),
+        Kind::Rate(_) => pattern(&format!("(off|{size}/s)")),
+        Kind::Address | Kind::AddressOr(_) | Kind::Text(_) => json!({ "type": "string" }),
+        Kind::Choice(words) => json!({ "enum": words }),
+        Kind::Integers(min, max) => {
+            json!({ "type": "array", "items": { "type": "integer", "minimum": min, "maximum": max } })
+        }
+        Kind::Texts(_, max) => {
+            json!({ "type": "array", "items": { "type": "string" }, "maxItems": max })
+        }
+        Kind::Target => json!({ "type": ["string", "array", "object"] }),
+        Kind::Table(def) => object(def),
+        Kind::TableOr(def, words) => json!({ "anyOf": [object(def), { "enum": words }] }),
+        Kind::Tables(def, max) => json!({ "type": "array", "items": object(def), "maxItems": max }),
+    }
+}
+
+fn pattern(text: &str) -> Value {
+    json!({ "type": "string", "pattern": format!("^{text}$") })
+}

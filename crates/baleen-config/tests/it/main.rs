@@ -1,0 +1,7 @@
+//! Tests of the configuration as its users see it: what a file means, what its mistakes look like, what hostile input does.
+
+mod hostile;
+mod includes;
+mod meaning;
+mod mistakes;
+mod reference;

@@ -1,0 +1,122 @@
+//! Drawing by weight.
+//!
+//! Equal weights, the ordinary case, need no table. Others are drawn from a cumulative table by bisection: exact for any
+//! weights, rebuilt when the set of usable endpoints changes.
+//!
+//! Not here: what is done with the drawn one. Tested: below.
+
+use alloc::vec::Vec;
+
+use baleen_base::Prng;
+use serde::{Deserialize, Serialize};
+
+/// A table to draw positions from.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Draw {
+    len: usize,
+    /// Sums of weights up to and with each; empty when all weights are equal.
+    sums: Vec<u64>,
+}
+
+impl Draw {
+    /// The table for these weights. Reuses its memory.
+    pub(crate) fn rebuild(&mut self, weights: impl Iterator<Item = u32> + Clone) {
+        self.sums.clear();
+        self.len = weights.clone().count();
+        let mut all = weights.clone();
+        let first = all.next();
+        if all.all(|w| Some(w) == first) {
+            return;
+        }
+        let mut sum = 0;
+        self.sums.extend(weights.map(|w| {
+            sum += u64::from(w);
+            sum
+        }));
+    }
+
+    /// One position.
+    #[inline]
+    pub(crate) fn one(&self, rng: &mut Prng) -> usize {
+        match self.sums.last() {
+            None => rng.index(self.len),
+            Some(&total) => {
+                let x = rng.below(total);
+                self.sums.partition_point(|&s| s <= x)
+            }
+        }
+    }
+
+    /// Two different positions; needs at least two.
+    #[inline]
+    pub(crate) fn two(&self, rng: &mut Prng) -> (usize, usize) {
+        let a = self.one(rng);
+        if self.sums.is_empty() {
+            let b = rng.index(self.len - 1);
+            return (a, b + usize::from(b >= a));
+        }
+        // Without the first: its share is cut out of the range.
+        let below = if a == 0 { 0 } else { self.sums[a - 1] };
+        let own = self.sums[a] - below;
+        let mut x = rng.below(self.sums[self.len - 1] - own);
+        if x >= below {
+            x += own;
+        }
+        (a, self.sums.partition_point(|&s| s <= x))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the table can be drawn from, for snapshots that were read from bytes.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let sorted = self.sums.windows(2).all(|w| w[0] < w[1]) && self.sums.first() != Some(&0);
+        let fits = self.sums.is_empty() || self.sums.len() == self.len;
+        if sorted && fits { Ok(()) } else { Err("table of weights is broken") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_follow_weights() {
+        let mut d = Draw::default();
+        d.rebuild([1u32, 2, 7].into_iter());
+        let (mut rng, mut n) = (Prng::new(1), [0u32; 3]);
+        for _ in 0..100_000 {
+            n[d.one(&mut rng)] += 1;
+        }
+        assert!((9_600..10_400).contains(&n[0]), "{n:?}");
+        assert!((19_500..20_500).contains(&n[1]), "{n:?}");
+    }
+
+    #[test]
+    fn two_are_always_different_and_the_second_follows_the_rest() {
+        let mut rng = Prng::new(2);
+        for weights in [&[1u32, 1, 1][..], &[1, 2, 7], &[5, 1]] {
+            let mut d = Draw::default();
+            d.rebuild(weights.iter().copied());
+            let mut n = alloc::vec![0u32; weights.len()];
+            for _ in 0..30_000 {
+                let (a, b) = d.two(&mut rng);
+                assert_ne!(a, b);
+                n[b] += 1;
+            }
+            let total: u32 = weights.iter().sum();
+            for (i, &count) in n.iter().enumerate() {
+                // P(second = i) = sum over first a of w_a/T * w_i/(T - w_a).
+                let p: f64 = (0..weights.len())
+                    .filter(|&a| a != i)
+                    .map(|a| {
+                        f64::from(weights[a]) / f64::from(total) * f64::from(weights[i])
+                            / f64::from(total - weights[a])
+                    })
+                    .sum();
+                assert!((f64::from(count) / 30_000.0 - p).abs() < 0.02, "{weights:?} {n:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! Guards of connections from downstreams: how many, and how slow they may be.
+//!
+//! Why: a client that sends its head byte by byte, never reads, or holds ten thousand idle connections costs a server more
+//! than itself (Slowloris, 2009). Each connection is in one state and each state has one deadline:
+//!
+//! | state | deadline |
+//! |---|---|
+//! | waits for a head, whole or in part | `head_timeout` |
+//! | idle between requests | `keep_alive_timeout` |
+//! | a request is in progress | none: the call has its own |
+//! | a body waits for it | `body_timeout` since a byte moved, and the least rate |
+//!
+//! The least rate counts only time in which a body waited for the client, so a slow endpoint makes no client look slow. It
+//! is judged once `min_rate_grace` of waiting has passed; bytes moved quickly before are credit for no more than that grace.
+//!
+//! Bounds: `connections_max` per listener and process; [`CLIENTS_MAX`] per worker.
+//!
+//! Not here: sockets, and what a refused client is told. Tested: below.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use baleen_base::{ClientClose, ClientId, Cx, Event, Limit, ListenerId, Tick};
+use serde::{Deserialize, Serialize};
+
+use crate::params::ClientParams;
+use crate::wheel::Wheel;
+use crate::{Action, ClientEvent};
+
+/// Most connections from downstreams that a worker can guard. One with a greater slot is closed.
+pub(crate) const CLIENTS_MAX: usize = 1 << 20;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+enum State {
+    Free,
+    Head,
+    Idle,
+    Busy,
+    Stalled { since: Tick },
+    Closing(ClientClose),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Client {
+    generation: u32,
+    state: State,
+    listener: ListenerId,
+    /// Holds a slot of its listener.
+    counted: bool,
+    deadline: Tick,
+    /// In this request: time a body waited for the client, and bytes that moved then.
+    waited: Duration,
+    moved: u64,
+}
+
+/// Connections from downstreams, by state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ClientsView {
+    /// Waiting for a request head.
+    pub head: u32,
+    /// Between requests.
+    pub idle: u32,
+    /// With a request in progress.
+    pub busy: u32,
+    /// With a body waiting for them.
+    pub stalled: u32,
+    /// Told to close.
+    pub closing: u32,
+}
+
+/// All connections from downstreams of a worker, by the driver's slot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Clients {
+    table: Vec<Client>,
+    wheel: Wheel,
+    /// Per listener, by id.
+    params: Vec<Option<ClientParams>>,
+}
+
+/// Most listeners of a process.
+const LISTENERS_MAX: usize = 4096;
+
+impl Clients {
+    pub(crate) fn new() -> Clients {
+        Clients { table: Vec::new(), wheel: Wheel::new(), params: Vec::new() }
+    }
+
+    pub(crate) fn reconfigure(&mut self, params: &[(ListenerId, ClientParams)]) {
+        for (id, p) in params.iter().filter(|(id, _)| id.index() < LISTENERS_MAX) {
+            if self.params.len() <= id.index() {
+                self.params.resize(id.index() + 1, None);
+            }
+            self.params[id.index()] = Some(*p);
+        }
+    }
+
+    fn params(&self, listener: ListenerId) -> ClientParams {
+        self.params.get(listener.index()).copied().flatten().unwrap_or_default()
+    }
+
+    pub(crate) fn event(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ClientId,
+        event: ClientEvent,
+    ) -> Option<Action> {
+        if let ClientEvent::Accepted { listener } = event {
+            return self.accepted(cx, id, listener);
+        }
+        let c = self.find(id)?;
+        if event == ClientEvent::Gone {
+            self.gone(cx, id);
+            return None;
+        }
+        if let State::Closing(_) = c.state {
+            return None;
+        }
+        let (listener, state) = (c.listener, c.state);
+        let p = self.params(listener);
+        match event {
+            ClientEvent::Idle => self.enter(id, State::Idle, cx.now + p.keep_alive_timeout),
+            ClientEvent::HeadPartial => self.enter(id, State::Head, cx.now + p.head_timeout),
+            ClientEvent::Stalled if !matches!(state, State::Stalled { .. }) => {
+                self.stalled(id, cx.now, &p);
+            }
+            ClientEvent::Moved { bytes } => self.moved(id, cx.now, bytes, &p),
+            _ => {}
+        }
+        None
+    }
+
+    /// A request from this client is in progress.
+    #[inline]
+    pub(crate) fn busy(&mut self, id: ClientId) {
+        if let Some(c) = self.find(id) {
+            if !matches!(c.state, State::Closing(_)) {
+                c.state = State::Busy;
+                c.deadline = Tick::NEVER;
+                (c.waited, c.moved) = (Duration::ZERO, 0);
+            }
+        }
+    }
+
+    /// Whether a body waits for this client: then it is not the endpoint that is slow.
+    pub(crate) fn is_stalled(&self, id: ClientId) -> bool {
+        let c = self.table.get(id.slot as usize).filter(|c| c.generation == id.generation);
+        c.is_some_and(|c| matches!(c.state, State::Stalled { .. }))
+    }
+
+    #[inline]
+    fn find(&mut self, id: ClientId) -> Option<&mut Client> {
+        let c = self.table.get_mut(id.slot as usize)?;
+        (c.generation == id.generation && c.state != State::Free).then_some(c)
+    }
+
+    fn enter(&mut self, id: ClientId, state: State, deadline: Tick) {
+        if let Some(c) = self.find(id) {
+            (c.state, c.deadline) = (state, deadline);
+            self.wheel.arm(id.slot, deadline);
+        }
+    }
+
+    fn accepted(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ClientId,
+        listener: ListenerId,
+    ) -> Option<Action> {
+        let close = Action::CloseClient { client: id, why: ClientClose::TooMany };
+        if id.slot as usize >= CLIENTS_MAX {
+            return Some(close);
+        }
+        while self.table.len() <= id.slot as usize {
+            self.table.push(Client {
+                generation: 0,
+                state: State::Free,
+                listener,
+                counted: false,
+                deadline: Tick::NEVER,
+                waited: Duration::ZERO,
+                moved: 0,
+            });
+        }
+        let before = &self.table[id.slot as usize];
+        if before.state != State::Free {
+            let old = ClientId { slot: id.slot, generation: before.generation };
+            self.gone(cx, old);
+        }
+        let p = self.params(listener);
+        let counted = cx.shared.acquire(Limit::Connections(listener), p.connections_max);
+        let c = &mut self.table[id.slot as usize];
+        (c.generation, c.listener, c.counted) = (id.generation, listener, counted);
+        (c.state, c.deadline) = (State::Closing(ClientClose::TooMany), Tick::NEVER);
+        cx.emit(Event::ClientAccepted { listener, client: id });
+        if !counted {
+            return Some(close);
+        }
+        self.enter(id, State::Head, cx.now + p.head_timeout);
+        None
+    }
+
+    fn gone(&mut self, cx: &mut Cx<'_>, id: ClientId) {
+        let Some(c) = self.find(id) else { return };
+        let why = if let State::Closing(why) = c.state { Some(why) } else { None };
+        let (listener, counted) = (c.listener, core::mem::take(&mut c.counted));
+        (c.state, c.deadline) = (State::Free, Tick::NEVER);
+        if counted {
+            cx.shared.release(Limit::Connections(listener));
+        }
+        cx.emit(Event::ClientClosed { listener, client: id, why });
+    }
+
+    fn stalled(&mut self, id: ClientId, now: Tick, p: &ClientParams) {
+        let Some(c) = self.find(id) else { return };
+        let deadline = (now + p.body_timeout).min(slow_at(c, now, p));
+        self.enter(id, State::Stalled { since: now }, deadline);
+    }
+
+    fn moved(&mut self, id: ClientId, now: Tick, bytes: u32, p: &ClientParams) {
+        let Some(c) = self.find(id) else { return };
+        if let State::Stalled { since } = c.state {
+            c.waited += now.since(since);
+            (c.state, c.deadline) = (State::Busy, Tick::NEVER);
+        }
+        let credit = (c.waited + p.min_rate_grace).as_secs_f64() * f64::from(p.min_rate);
+        c.moved = (c.moved + u64::from(bytes)).min(credit as u64);
+    }
+
+    /// The next client whose time is up.
+    pub(crate) fn expire(&mut self, now: Tick) -> Option<Action> {
+        while let Some(slot) = self.wheel.expire(now) {
+            let Some(c) = self.table.get_mut(slot as usize) else { continue };
+            if c.deadline > now {
+                self.wheel.arm(slot, c.deadline);
+                continue;
+            }
+            let why = match c.state {
+                State::Head => ClientClose::HeadTimeout,
+                State::Idle => ClientClose::KeepAliveIdle,
+                State::Stalled { since } => {
+                    let listener = c.listener;
+                    let p = self.params.get(listener.index()).copied().flatten().unwrap_or_default();
+                    if now >= since + p.body_timeout {
+                        ClientClose::BodyTimeout
+                    } else {
+                        ClientClose::TooSlow
+                    }
+                }
+                State::Free | State::Busy | State::Closing(_) => continue,
+            };
+            (c.state, c.deadline) = (State::Closing(why), Tick::NEVER);
+            let client = ClientId { slot, generation: c.generation };
+            return Some(Action::CloseClient { client, why });
+        }
+        None
+    }
+
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Option<Tick> {
+        self.wheel.next()
+    }
+
+    pub(crate) fn view(&self) -> ClientsView {
+        let mut v = ClientsView::default();
+        for c in &self.table {
+            match c.state {
+                State::Free => {}
+                State::Head => v.head += 1,
+                State::Idle => v.idle += 1,
+                State::Busy => v.busy += 1,
+                State::Stalled { .. } => v.stalled += 1,
+                State::Closing(_) => v.closing += 1,
+            }
+        }
+        v
+    }
+
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.table.len() > CLIENTS_MAX || self.params.len() > LISTENERS_MAX {
+            return Err("too many clients");
+        }
+        if self.table.iter().any(|c| c.state == State::Free && c.counted) {
+            return Err("client gone but counted");
+        }
+        self.wheel.check(self.table.len())
+    }
+}
+
+/// When a client that stalls now has moved too few bytes for the time it was waited for.
+fn slow_at(c: &Client, now: Tick, p: &ClientParams) -> Tick {
+    if p.min_rate == 0 {
+        return Tick::NEVER;
+    }
+    let earned = Duration::from_nanos(
+        (u128::from(c.moved) * 1_000_000_000 / u128::from(p.min_rate)).min(u128::from(u64::MAX))
+            as u64,
+    );
+    now + earned.max(p.min_rate_grace).saturating_sub(c.waited)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Ledger;
+    use baleen_base::{Prng, Sink};
+
+    const L: ListenerId = ListenerId(0);
+
+    #[derive(Default)]
+    struct Closed(Vec<Option<ClientClose>>);
+
+    impl Sink for Closed {
+        fn emit(&mut self, _: Tick, event: Event) {
+            if let Event::ClientClosed { why, .. } = event {
+                self.0.push(why);
+            }
+        }
+    }
+
+    struct Bench {
+        clients: Clients,
+        ledger: Ledger,
+        closed: Closed,
+    }
+
+    impl Bench {
+        fn new(p: ClientParams) -> Bench {
+            let mut clients = Clients::new();
+            clients.reconfigure(&[(L, p)]);
+            Bench { clients, ledger: Ledger::new(0, 0, 1), closed: Closed::default() }
+        }
+
+        fn tell(&mut self, ms: u64, slot: u32, event: ClientEvent) -> Option<Action> {
+            let now = Tick::from_millis(ms);
+            let mut rng = Prng::new(0);
+            let mut cx =
+                Cx { now, rng: &mut rng, sink: &mut self.closed, shared: &self.ledger };
+            self.clients.event(&mut cx, id(slot), event)
+        }
+
+        /// When and why the next client is closed.
+        fn closes(&mut self, from_ms: u64) -> Option<(u64, ClientClose)> {
+            (from_ms..from_ms + 200_000).find_map(|ms| {
+                match self.clients.expire(Tick::from_millis(ms)) {
+                    Some(Action::CloseClient { why, .. }) => Some((ms, why)),
+                    _ => None,
+                }
+            })
+        }
+    }
+
+    fn id(slot: u32) -> ClientId {
+        ClientId { slot, generation: 1 }
+    }
+
+    fn near(got: Option<(u64, ClientClose)>, ms: u64, why: ClientClose) {
+        let (at, w) = got.expect("closed");
+        assert!(at >= ms && at <= ms + 2 && w == why, "{at} {w:?}");
+    }
+
+    #[test]
+    fn each_state_has_its_time() {
+        let accepted = ClientEvent::Accepted { listener: L };
+        let mut b = Bench::new(ClientParams::default());
+        b.tell(0, 0, accepted);
+        near(b.closes(0), 10_000, ClientClose::HeadTimeout);
+
+        let mut b = Bench::new(ClientParams::default());
+        b.tell(0, 0, accepted);
+        b.tell(100, 0, ClientEvent::Idle);
+        near(b.closes(0), 75_100, ClientClose::KeepAliveIdle);
+
+        let mut b = Bench::new(ClientParams { min_rate: 0, ..ClientParams::default() });
+        b.tell(0, 0, accepted);
+        b.clients.busy(id(0));
+        assert_eq!(b.closes(0), None, "a request in progress has no time here");
+        b.tell(300_000, 0, ClientEvent::Stalled);
+        near(b.closes(300_000), 330_000, ClientClose::BodyTimeout);
+    }
+
+    #[test]
+    fn the_least_rate_counts_only_waiting() {
+        let p = ClientParams { min_rate: 1000, ..ClientParams::default() };
+        let mut b = Bench::new(p);
+        b.tell(0, 0, ClientEvent::Accepted { listener: L });
+        b.clients.busy(id(0));
+        // 500 bytes a second, with a second of somebody else's slowness after each.
+        let mut waited = 0;
+        for s in 0..10u64 {
+            b.tell(2000 * s, 0, ClientEvent::Stalled);
+            assert!(b.clients.expire(Tick::from_millis(2000 * s + 990)).is_none());
+            b.tell(2000 * s + 1000, 0, ClientEvent::Moved { bytes: 500 });
+            waited += 1000;
+        }
+        assert_eq!(waited, 10_000);
+        b.tell(20_000, 0, ClientEvent::Stalled);
+        near(b.closes(20_000), 20_000, ClientClose::TooSlow);
+    }
+
+    #[test]
+    fn credit_lasts_no_longer_than_the_grace() {
+        let p = ClientParams { min_rate: 1000, ..ClientParams::default() };
+        let mut b = Bench::new(p);
+        b.tell(0, 0, ClientEvent::Accepted { listener: L });
+        b.clients.busy(id(0));
+        b.tell(0, 0, ClientEvent::Moved { bytes: 1 << 30 });
+        b.tell(0, 0, ClientEvent::Stalled);
+        near(b.closes(0), 10_000, ClientClose::TooSlow);
+    }
+
+    #[test]
+    fn one_too_many_is_closed_and_counted_once() {
+        let p = ClientParams { connections_max: 1, ..ClientParams::default() };
+        let mut b = Bench::new(p);
+        let accepted = ClientEvent::Accepted { listener: L };
+        assert_eq!(b.tell(0, 0, accepted), None);
+        let close = Action::CloseClient { client: id(1), why: ClientClose::TooMany };
+        assert_eq!(b.tell(0, 1, accepted), Some(close));
+        b.tell(1, 1, ClientEvent::Idle);
+        b.tell(1, 1, ClientEvent::Gone);
+        b.tell(1, 1, ClientEvent::Gone);
+        assert_eq!(b.ledger.connections(L), 1);
+        b.tell(1, 0, ClientEvent::Gone);
+        assert_eq!(b.ledger.connections(L), 0);
+        assert_eq!(b.closed.0, [Some(ClientClose::TooMany), None]);
+    }
+}

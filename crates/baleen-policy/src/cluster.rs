@@ -1,0 +1,342 @@
+//! One concrete destination: its endpoints, which of them may be used, and what waits for it.
+//!
+//! A new set is compared with the old one by id: what stays keeps its counts, latency, health and connections; what goes is
+//! no longer chosen, its idle connections are closed, and its slot is kept until the last attempt on it ends.
+//!
+//! # Panic
+//!
+//! Why: when most endpoints are out, the rest would take their load and fall too (Envoy, Finagle: below 50 %). Trip: the share
+//! of endpoints that are in use falls below `panic`. Then all are used, the ejected too. Recovery: at once when the share is
+//! back. Cold start: a cluster without endpoints does not panic. Scope: worker, but all see the same verdicts.
+//!
+//! Not here: choosing one (`balance`), waiting (`queue.rs`), idle connections (`pool.rs`). Tested: below and by the core's tests.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use baleen_base::{ClusterId, EndpointId, Prng, Tick};
+use serde::{Deserialize, Serialize};
+
+use crate::EndpointSet;
+use crate::balance::p2c::Hold;
+use crate::balance::peak_ewma::Latency;
+use crate::balance::random::Draw;
+use crate::balance::round_robin::Turn;
+use crate::balance::{self, Choice};
+use crate::health::Health;
+use crate::params::{Balance, ClusterParams, ENDPOINTS_MAX};
+use crate::pool::IdleList;
+use crate::queue::Queue;
+
+/// One endpoint, as this worker knows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Ep {
+    pub(crate) id: EndpointId,
+    pub(crate) weight: u32,
+    /// In the cluster's set. Else it goes when its last attempt ends.
+    pub(crate) member: bool,
+    pub(crate) health: Health,
+    /// Some worker saw it fail since it last succeeded.
+    pub(crate) watched: bool,
+    pub(crate) in_flight: u32,
+    pub(crate) latency: Latency,
+    pub(crate) hold: Hold,
+    /// Smooth round robin's account.
+    pub(crate) credit: i64,
+    pub(crate) idle: IdleList,
+}
+
+/// One cluster, as this worker knows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Cluster {
+    pub(crate) id: ClusterId,
+    pub(crate) params: Arc<ClusterParams>,
+    /// Version of the set; 0 before the first.
+    pub(crate) version: u64,
+    /// Endpoints by slot: members, those that still have attempts in flight, and free slots.
+    pub(crate) eps: Vec<Ep>,
+    free: Vec<u32>,
+    /// Slots of members, in order of endpoint id.
+    pub(crate) members: Vec<u32>,
+    /// Slots of members that may be used, in the same order.
+    pub(crate) usable: Vec<u32>,
+    /// Members that are not out.
+    pub(crate) healthy: u32,
+    pub(crate) panic: bool,
+    /// Members with a trial that no call has taken yet.
+    pub(crate) trials: u32,
+    pub(crate) draw: Draw,
+    pub(crate) turn: Turn,
+    pub(crate) queue: Queue,
+    /// Attempts of this worker in flight.
+    pub(crate) in_flight: u32,
+}
+
+impl Cluster {
+    pub(crate) fn new(id: ClusterId, params: Arc<ClusterParams>) -> Cluster {
+        Cluster {
+            id,
+            params,
+            version: 0,
+            eps: Vec::new(),
+            free: Vec::new(),
+            members: Vec::new(),
+            usable: Vec::new(),
+            healthy: 0,
+            panic: false,
+            trials: 0,
+            draw: Draw::default(),
+            turn: Turn::default(),
+            queue: Queue::default(),
+            in_flight: 0,
+        }
+    }
+
+    /// Time constant of the latency average.
+    #[inline]
+    pub(crate) fn tau(&self) -> f64 {
+        match self.params.balance {
+            Balance::PeakEwma { decay } => (Tick::ZERO + decay).as_nanos() as f64,
+            _ => 10e9,
+        }
+    }
+
+    pub(crate) fn slot_of(&self, id: EndpointId) -> Option<u32> {
+        let at = self.members.binary_search_by_key(&id, |&s| self.eps[s as usize].id);
+        at.ok().map(|i| self.members[i])
+    }
+
+    /// Take a whole new set. Returns the slots that are no members any more; call [`Cluster::refresh`] next.
+    pub(crate) fn take_set(&mut self, set: &EndpointSet) -> Vec<u32> {
+        self.version = set.version;
+        let before = core::mem::take(&mut self.members);
+        for &s in &before {
+            self.eps[s as usize].member = false;
+        }
+        let mut old = before.iter().copied().peekable();
+        let mut last = None;
+        for e in set.endpoints.iter().take(ENDPOINTS_MAX) {
+            if last.is_some_and(|l| e.id <= l) {
+                continue;
+            }
+            last = Some(e.id);
+            while old.peek().is_some_and(|&s| self.eps[s as usize].id < e.id) {
+                old.next();
+            }
+            let slot = match old.peek() {
+                Some(&s) if self.eps[s as usize].id == e.id => s,
+                _ => self.add(e.id),
+            };
+            let ep = &mut self.eps[slot as usize];
+            ep.member = true;
+            ep.weight = e.weight.max(1);
+            self.members.push(slot);
+        }
+        before.into_iter().filter(|&s| !self.eps[s as usize].member).collect()
+    }
+
+    fn add(&mut self, id: EndpointId) -> u32 {
+        let ep = Ep {
+            id,
+            weight: 1,
+            member: true,
+            health: Health::In,
+            watched: false,
+            in_flight: 0,
+            latency: Latency::default(),
+            hold: Hold::default(),
+            credit: 0,
+            idle: IdleList::default(),
+        };
+        if let Some(slot) = self.free.pop() {
+            self.eps[slot as usize] = ep;
+            return slot;
+        }
+        self.eps.push(ep);
+        self.eps.len() as u32 - 1
+    }
+
+    /// Free the slot if nothing needs it any more.
+    pub(crate) fn drop_if_gone(&mut self, slot: u32) {
+        let ep = &self.eps[slot as usize];
+        if !ep.member && ep.in_flight == 0 && !self.free.contains(&slot) {
+            debug_assert_eq!(ep.idle.len(), 0);
+            self.free.push(slot);
+        }
+    }
+
+    /// Work out anew who may be used. Returns whether panic began or ended.
+    pub(crate) fn refresh(&mut self, rng: &mut Prng) -> bool {
+        let eps = &self.eps;
+        let health = |s: &u32| eps[*s as usize].health;
+        self.healthy = self.members.iter().filter(|s| health(s).is_in()).count() as u32;
+        self.trials =
+            self.members.iter().filter(|s| matches!(health(s), Health::Trial { .. })).count() as u32;
+        let all = self.members.len() as u64;
+        let need = u64::from(self.params.eject.panic.ppm()) * all;
+        let was = core::mem::replace(&mut self.panic, u64::from(self.healthy) * 1_000_000 < need);
+        let panic = self.panic;
+        self.usable.clear();
+        self.usable.extend(self.members.iter().filter(|s| panic || health(s).is_in()));
+        self.draw.rebuild(self.usable.iter().map(|&s| eps[s as usize].weight));
+        self.turn.rebuild(rng, &mut self.eps, &self.usable);
+        was != panic
+    }
+
+    /// The endpoint for a call's next attempt, and whether it is the endpoint's trial.
+    #[inline]
+    pub(crate) fn pick(
+        &mut self,
+        rng: &mut Prng,
+        now: Tick,
+        idempotent: bool,
+        tried: &[EndpointId],
+    ) -> Option<(u32, bool)> {
+        if self.trials > 0 {
+            if let Some(slot) = self.take_trial(now, idempotent, tried) {
+                return Some((slot, true));
+            }
+        }
+        let how = self.params.balance;
+        let mut choice = Choice { eps: &mut self.eps, usable: &self.usable, tried, now };
+        balance::pick(how, &self.draw, &mut self.turn, rng, &mut choice).map(|slot| (slot, false))
+    }
+
+    fn take_trial(&mut self, now: Tick, idempotent: bool, tried: &[EndpointId]) -> Option<u32> {
+        let slot = self.members.iter().copied().find(|&s| {
+            let ep = &self.eps[s as usize];
+            ep.health.wants(idempotent, now) && !tried.contains(&ep.id)
+        })?;
+        let ep = &mut self.eps[slot as usize];
+        if let Some(out) = ep.health.out() {
+            ep.health = Health::Trying(out);
+            self.trials -= 1;
+        }
+        Some(slot)
+    }
+
+    /// Whether all that can be derived is what it should be.
+    pub(crate) fn check(&self, calls: usize, conns: usize) -> Result<(), &'static str> {
+        let n = self.eps.len();
+        let inside = |s: &u32| (*s as usize) < n;
+        if ![&self.members, &self.usable, &self.free].iter().all(|v| v.iter().all(inside)) {
+            return Err("endpoint slot out of range");
+        }
+        let ids = |v: &[u32]| v.windows(2).all(|w| self.eps[w[0] as usize].id < self.eps[w[1] as usize].id);
+        if !ids(&self.members) || !ids(&self.usable) {
+            return Err("endpoints out of order");
+        }
+        if !self.members.iter().all(|&s| self.eps[s as usize].member) {
+            return Err("member is none");
+        }
+        if self.eps.iter().filter(|e| e.member).count() != self.members.len() {
+            return Err("member not listed");
+        }
+        let usable = |s: &u32| {
+            let ep = &self.eps[*s as usize];
+            ep.member && (self.panic || ep.health.is_in())
+        };
+        let healthy = self.members.iter().filter(|&&s| self.eps[s as usize].health.is_in()).count();
+        let count = if self.panic { self.members.len() } else { healthy };
+        if !self.usable.iter().all(usable) || self.usable.len() != count {
+            return Err("usable set is stale");
+        }
+        if self.eps.iter().any(|e| e.weight == 0 || e.latency.awaiting() > e.in_flight) {
+            return Err("endpoint counts are wrong");
+        }
+        let in_flight: u64 = self.eps.iter().map(|e| u64::from(e.in_flight)).sum();
+        if in_flight != u64::from(self.in_flight) {
+            return Err("attempts in flight do not add up");
+        }
+        let trial = |e: &&Ep| e.member && matches!(e.health, Health::Trial { .. });
+        if self.eps.iter().filter(trial).count() != self.trials as usize {
+            return Err("trials do not add up");
+        }
+        if self.draw.len() != self.usable.len() {
+            return Err("table of weights is stale");
+        }
+        if !self.eps.iter().all(|e| e.idle.check(conns)) || !self.queue.fits(calls) {
+            return Err("list leads nowhere");
+        }
+        self.draw.check()?;
+        self.turn.check(self.usable.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Endpoint;
+    use crate::health::Out;
+    use baleen_base::{Cause, EjectReason};
+
+    fn set(version: u64, ids: &[u32]) -> EndpointSet {
+        let endpoints =
+            ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
+        EndpointSet { version, endpoints }
+    }
+
+    fn cluster(ids: &[u32]) -> Cluster {
+        let mut c = Cluster::new(ClusterId(1), Arc::new(ClusterParams::default()));
+        c.take_set(&set(1, ids));
+        c.refresh(&mut Prng::new(1));
+        c
+    }
+
+    fn ids(c: &Cluster) -> Vec<u32> {
+        c.members.iter().map(|&s| c.eps[s as usize].id.0).collect()
+    }
+
+    fn out(c: &mut Cluster, id: u32) {
+        let slot = c.slot_of(EndpointId(id)).unwrap();
+        let reason = EjectReason::ConsecutiveFailures { count: 5, last: Cause::ConnectRefused };
+        c.eps[slot as usize].health = Health::Out(Out { reason, nth: 1 });
+        c.refresh(&mut Prng::new(1));
+    }
+
+    #[test]
+    fn what_stays_keeps_its_state_and_what_goes_waits_for_its_attempts() {
+        let mut c = cluster(&[1, 3, 5]);
+        let three = c.slot_of(EndpointId(3)).unwrap();
+        c.eps[three as usize].in_flight = 2;
+        c.in_flight = 2;
+        let gone = c.take_set(&set(2, &[1, 2, 6]));
+        c.refresh(&mut Prng::new(1));
+        assert_eq!(ids(&c), [1, 2, 6]);
+        assert_eq!(gone.len(), 2);
+        for s in gone {
+            c.drop_if_gone(s);
+        }
+        assert_eq!(c.free.len(), 1, "the slot of 3 is still needed");
+        c.check(0, 0).unwrap();
+        c.take_set(&set(3, &[3, 6]));
+        c.refresh(&mut Prng::new(1));
+        let again = c.slot_of(EndpointId(3)).unwrap();
+        assert_ne!(again, three, "an id that comes back begins anew while its old attempts last");
+        c.check(0, 0).unwrap();
+    }
+
+    #[test]
+    fn panic_below_the_share_and_back() {
+        let mut c = cluster(&[1, 2, 3, 4]);
+        out(&mut c, 1);
+        out(&mut c, 2);
+        assert!(!c.panic);
+        assert_eq!(c.usable.len(), 2);
+        out(&mut c, 3);
+        assert!(c.panic);
+        assert_eq!(c.usable.len(), 4);
+        let slot = c.slot_of(EndpointId(1)).unwrap();
+        c.eps[slot as usize].health = Health::In;
+        assert!(c.refresh(&mut Prng::new(1)));
+        assert_eq!(c.usable.len(), 2);
+        c.check(0, 0).unwrap();
+    }
+
+    #[test]
+    fn sets_that_are_not_sorted_are_cut_to_what_is() {
+        let mut c = cluster(&[]);
+        c.take_set(&set(2, &[4, 2, 4, 7]));
+        assert_eq!(ids(&c), [4, 7]);
+    }
+}

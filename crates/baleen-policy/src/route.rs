@@ -1,0 +1,346 @@
+//! Settings of a logical name put to use: where its target leads, whether a failed try is made again, and after what wait.
+//!
+//! A retry is made when all of these hold: the request's body is still whole, nothing was sent or the method is idempotent,
+//! nothing went downstream, a try is left, it would end before the total timeout, and the retry pool has one. The pool is
+//! asked last, so that nothing is withdrawn for a retry that something else forbids.
+//!
+//! The wait is drawn evenly between zero and `backoff_base * 2^(n-2)` before try `n`, at most `backoff_max` ("full jitter",
+//! AWS Architecture Blog 2015). None when nothing had been sent, or when a connection that had idled was closed under us:
+//! the endpoint is not overloaded then.
+//!
+//! Not here: what a try is (`core/attempt.rs`). Tested: below.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use baleen_base::{Cause, ClusterId, Prng, RetryDenied, Sent, Tick};
+use serde::{Deserialize, Serialize};
+
+use crate::Target;
+use crate::params::RouteParams;
+
+/// Most targets a process holds.
+pub const TARGETS_MAX: usize = 65_536;
+/// Deepest tree; what is below leads nowhere.
+const DEPTH_MAX: usize = 64;
+/// Most nodes of one tree; what comes after leads nowhere.
+const NODES_MAX: usize = 4096;
+
+/// One logical name's settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Route {
+    pub(crate) params: Arc<RouteParams>,
+}
+
+/// What speaks for and against another try.
+pub(crate) struct Facts {
+    pub(crate) replayable: bool,
+    pub(crate) idempotent: bool,
+    pub(crate) sent: Sent,
+    pub(crate) cause: Cause,
+    /// Tries made.
+    pub(crate) tries: u16,
+    pub(crate) now: Tick,
+    pub(crate) total_at: Tick,
+}
+
+impl Route {
+    /// Whether a response with this status is tried again.
+    #[inline]
+    pub(crate) fn retries_status(&self, status: u16) -> bool {
+        self.params.retry_statuses.binary_search(&status).is_ok()
+    }
+
+    /// The wait before another try, or why there is none. The pool is still to be asked.
+    pub(crate) fn retry(&self, rng: &mut Prng, f: &Facts) -> Result<Duration, RetryDenied> {
+        if f.tries >= self.params.tries {
+            return Err(RetryDenied::Tries);
+        }
+        if f.sent != Sent::Nothing && !f.idempotent {
+            return Err(RetryDenied::NotIdempotent);
+        }
+        if !f.replayable {
+            return Err(RetryDenied::BodyGone);
+        }
+        let free = f.sent == Sent::Nothing || f.cause == Cause::ReusedConnectionTerminated;
+        let wait = if free { Duration::ZERO } else { self.backoff(rng, f.tries) };
+        if f.now + wait >= f.total_at {
+            return Err(RetryDenied::NoTime);
+        }
+        Ok(wait)
+    }
+
+    /// The wait after so many tries.
+    fn backoff(&self, rng: &mut Prng, tries: u16) -> Duration {
+        let doublings = u32::from(tries.saturating_sub(1)).min(31);
+        let most = self.params.backoff_base.saturating_mul(1 << doublings);
+        let most = most.min(self.params.backoff_max);
+        Duration::from_nanos(rng.below((Tick::ZERO + most).as_nanos().saturating_add(1)))
+    }
+}
+
+/// A target as a flat table, so that a walk touches little memory and no depth can hurt.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Bound {
+    nodes: Vec<Node>,
+}
+
+/// A node; the last index is where the next sibling begins.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+enum Node {
+    Cluster(ClusterId),
+    Union { weights: u64, end: u32 },
+    /// A child of a union, before its node.
+    Weight(u32),
+    Alt { end: u32 },
+}
+
+/// How far along a cluster is on the way to being usable.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Standing {
+    /// It does not exist.
+    Unknown,
+    /// It has no endpoint.
+    Empty,
+    /// It has endpoints, all of them out.
+    Out,
+    /// It has an endpoint in use.
+    Usable,
+}
+
+impl Bound {
+    pub(crate) fn new(target: &Target) -> Bound {
+        let mut bound = Bound { nodes: Vec::new() };
+        bound.add(target, 0);
+        bound
+    }
+
+    fn add(&mut self, target: &Target, depth: usize) -> bool {
+        if depth > DEPTH_MAX || self.nodes.len() >= NODES_MAX {
+            return false;
+        }
+        let at = self.nodes.len();
+        match target {
+            Target::Cluster(c) => self.nodes.push(Node::Cluster(*c)),
+            Target::Union(children) => {
+                self.nodes.push(Node::Union { weights: 0, end: 0 });
+                let mut weights = 0;
+                for (w, child) in children {
+                    let before = self.nodes.len();
+                    self.nodes.push(Node::Weight(*w));
+                    if self.add(child, depth + 1) {
+                        weights += u64::from(*w);
+                    } else {
+                        self.nodes.truncate(before);
+                    }
+                }
+                self.nodes[at] = Node::Union { weights, end: self.nodes.len() as u32 };
+            }
+            Target::Alt(children) => {
+                self.nodes.push(Node::Alt { end: 0 });
+                for child in children {
+                    self.add(child, depth + 1);
+                }
+                self.nodes[at] = Node::Alt { end: self.nodes.len() as u32 };
+            }
+        }
+        true
+    }
+
+    /// The cluster for one try. `None` when the target leads to none at all.
+    #[inline]
+    pub(crate) fn walk(
+        &self,
+        rng: &mut Prng,
+        standing: &impl Fn(ClusterId) -> Standing,
+    ) -> Option<ClusterId> {
+        if let [Node::Cluster(c)] = self.nodes[..] {
+            return Some(c);
+        }
+        self.visit(rng, standing, 0)
+    }
+
+    fn visit(
+        &self,
+        rng: &mut Prng,
+        standing: &impl Fn(ClusterId) -> Standing,
+        at: usize,
+    ) -> Option<ClusterId> {
+        match *self.nodes.get(at)? {
+            Node::Cluster(c) => Some(c),
+            Node::Weight(_) => self.visit(rng, standing, at + 1),
+            Node::Union { weights, end } => {
+                let mut left = rng.below(weights);
+                let mut child = at + 1;
+                while child < end as usize {
+                    if let Some(Node::Weight(w)) = self.nodes.get(child) {
+                        if left < u64::from(*w) {
+                            return self.visit(rng, standing, child + 1);
+                        }
+                        left -= u64::from(*w);
+                    }
+                    child = self.after(child);
+                }
+                None
+            }
+            Node::Alt { end } => {
+                let (mut best, mut child) = (None, at + 1);
+                while child < end as usize {
+                    if let Some(c) = self.visit(rng, standing, child) {
+                        let s = standing(c);
+                        if s == Standing::Usable {
+                            return Some(c);
+                        }
+                        if best.is_none_or(|(b, _)| s > b) {
+                            best = Some((s, c));
+                        }
+                    }
+                    child = self.after(child);
+                }
+                best.map(|(_, c)| c)
+            }
+        }
+    }
+
+    /// Where the node after this one and its children begins.
+    fn after(&self, at: usize) -> usize {
+        match self.nodes.get(at) {
+            Some(Node::Union { end, .. } | Node::Alt { end }) => (*end as usize).max(at + 1),
+            Some(Node::Weight(_)) => self.after_weight(at + 1),
+            _ => at + 1,
+        }
+    }
+
+    fn after_weight(&self, at: usize) -> usize {
+        match self.nodes.get(at) {
+            Some(Node::Union { end, .. } | Node::Alt { end }) => (*end as usize).max(at + 1),
+            _ => at + 1,
+        }
+    }
+
+    /// Whether a walk ends, for snapshots that were read from bytes: as deep and as long as one that was built.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.nodes.len() > NODES_MAX + 2 {
+            return Err("target too large");
+        }
+        let mut open: Vec<usize> = Vec::new();
+        for (i, n) in self.nodes.iter().enumerate() {
+            while open.last().is_some_and(|&e| e <= i) {
+                open.pop();
+            }
+            if let Node::Union { end, .. } | Node::Alt { end } = n {
+                let end = *end as usize;
+                let limit = open.last().copied().unwrap_or(self.nodes.len());
+                if end <= i || end > limit || open.len() > DEPTH_MAX {
+                    return Err("target is broken");
+                }
+                open.push(end);
+            }
+        }
+        let twice = |w: &[Node]| matches!(w, [Node::Weight(_), Node::Weight(_)]);
+        if self.nodes.windows(2).any(twice) { Err("target is broken") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route() -> Route {
+        Route { params: Arc::new(RouteParams::default()) }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            replayable: true,
+            idempotent: true,
+            sent: Sent::Maybe,
+            cause: Cause::ConnectionTerminated,
+            tries: 1,
+            now: Tick::ZERO,
+            total_at: Tick::from_millis(5000),
+        }
+    }
+
+    #[test]
+    fn each_reason_to_deny() {
+        let (r, mut rng) = (route(), Prng::new(1));
+        assert!(r.retry(&mut rng, &facts()).is_ok());
+        let mut check = |f: Facts, why| assert_eq!(r.retry(&mut rng, &f), Err(why));
+        check(Facts { tries: 3, ..facts() }, RetryDenied::Tries);
+        check(Facts { idempotent: false, ..facts() }, RetryDenied::NotIdempotent);
+        check(Facts { replayable: false, ..facts() }, RetryDenied::BodyGone);
+        check(Facts { total_at: Tick::ZERO, ..facts() }, RetryDenied::NoTime);
+        let nothing = Facts { idempotent: false, sent: Sent::Nothing, ..facts() };
+        assert_eq!(r.retry(&mut rng, &nothing), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn waits_are_drawn_evenly_up_to_a_doubling_bound() {
+        let (r, mut rng) = (route(), Prng::new(1));
+        for (tries, most_ms) in [(1u16, 25u64), (2, 50), (3, 100), (4, 200), (5, 250), (60, 250)] {
+            let n = 2_000;
+            let waits: Vec<u64> =
+                (0..n).map(|_| r.backoff(&mut rng, tries).as_nanos() as u64).collect();
+            let most = most_ms * 1_000_000;
+            assert!(waits.iter().all(|&w| w <= most));
+            let mean = waits.iter().sum::<u64>() / n;
+            assert!(mean.abs_diff(most / 2) < most / 20, "{tries}: {mean}");
+        }
+    }
+
+    fn standing(usable: &[u32], out: &[u32]) -> impl Fn(ClusterId) -> Standing {
+        move |c| match c.0 {
+            n if usable.contains(&n) => Standing::Usable,
+            n if out.contains(&n) => Standing::Out,
+            _ => Standing::Empty,
+        }
+    }
+
+    fn c(n: u32) -> Target {
+        Target::Cluster(ClusterId(n))
+    }
+
+    #[test]
+    fn alternatives_fall_through_to_the_first_usable_then_to_the_first_that_has_any() {
+        let b = Bound::new(&Target::Alt(alloc::vec![c(1), c(2), c(3)]));
+        let mut rng = Prng::new(1);
+        let mut at = |usable: &[u32], out: &[u32]| b.walk(&mut rng, &standing(usable, out)).unwrap().0;
+        assert_eq!(at(&[1, 2, 3], &[]), 1);
+        assert_eq!(at(&[3], &[1]), 3);
+        assert_eq!(at(&[], &[2, 3]), 2);
+        assert_eq!(at(&[], &[]), 1);
+    }
+
+    #[test]
+    fn unions_draw_by_weight_and_nest() {
+        let nested = Target::Alt(alloc::vec![c(7), c(2)]);
+        let b = Bound::new(&Target::Union(alloc::vec![(9, c(1)), (0, c(3)), (1, nested)]));
+        b.check().unwrap();
+        let (mut rng, mut n) = (Prng::new(1), [0u32; 4]);
+        for _ in 0..10_000 {
+            n[b.walk(&mut rng, &standing(&[1, 2, 3], &[])).unwrap().0 as usize] += 1;
+        }
+        assert!((8_850..9_150).contains(&n[1]), "{n:?}");
+        assert_eq!(n[1] + n[2], 10_000);
+        let none = Bound::new(&Target::Union(alloc::vec![(0, c(1))]));
+        assert_eq!(none.walk(&mut rng, &standing(&[1], &[])), None);
+        assert_eq!(Bound::new(&Target::Alt(Vec::new())).walk(&mut rng, &standing(&[], &[])), None);
+    }
+
+    #[test]
+    fn a_tree_too_deep_or_too_large_is_cut() {
+        let mut t = c(1);
+        for _ in 0..200 {
+            t = Target::Alt(alloc::vec![t, c(2)]);
+        }
+        let b = Bound::new(&t);
+        b.check().unwrap();
+        assert_eq!(b.walk(&mut Prng::new(1), &standing(&[1, 2], &[])), Some(ClusterId(2)));
+        let wide = Target::Alt((0..10_000).map(c).collect());
+        let b = Bound::new(&wide);
+        b.check().unwrap();
+        assert_eq!(b.walk(&mut Prng::new(1), &standing(&[4000, 9999], &[])), Some(ClusterId(4000)));
+    }
+}

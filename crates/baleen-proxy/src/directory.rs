@@ -1,0 +1,205 @@
+//! Who is who: logical names to what they are bound to, ids to addresses and to names for people.
+//!
+//! Two halves. The control side owns the [`Registry`], which hands out dense ids that mean the same in every worker as long as
+//! the process lives: asked again for the same listener, route, cluster, target or (cluster, address) it gives the same id, and
+//! no id is ever used for something else. Workers get a [`Directory`], a snapshot that does not change. Snapshots share what
+//! did not change between them, so that one costs little however many names there are.
+//!
+//! Bounds: [`NAMES_MAX`] bound names, [`ENDPOINT_IDS_MAX`] addresses over the life of the process, as many routes and clusters
+//! as policy holds, [`TARGETS_MAX`] targets, [`LISTENERS_MAX`] listeners. What would exceed one is refused with [`Full`], or
+//! for endpoints left out and counted ([`Discovered::left_out`]); what is already there goes on working.
+//!
+//! Not here: finding endpoints (`baleen-discovery`), applying sets (policy). Tested: `directory/tests.rs`.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use baleen_base::{ClusterId, EndpointId, ListenerId, RouteId, TargetId};
+use baleen_policy::params::{CLUSTERS_MAX, ENDPOINTS_MAX, ROUTES_MAX};
+use baleen_policy::{Endpoint, EndpointSet, Target};
+
+mod table;
+
+use table::Chunks;
+
+/// Most logical names bound at once.
+pub const NAMES_MAX: usize = 65_536;
+/// Most different (cluster, address) pairs that a process meets. At that bound its tables take about 100 MB.
+pub const ENDPOINT_IDS_MAX: usize = 1 << 20;
+/// Most different targets that a process meets.
+pub const TARGETS_MAX: usize = 65_536;
+/// Most listeners.
+pub const LISTENERS_MAX: usize = 1024;
+
+/// What a logical name is bound to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Binding {
+    /// Its settings.
+    pub route: RouteId,
+    /// Where it leads.
+    pub target: TargetId,
+}
+
+/// A table of the registry is full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full {
+    /// Of what.
+    pub what: &'static str,
+    /// The bound.
+    pub bound: usize,
+}
+
+impl std::fmt::Display for Full {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "this process can't hold more than {} {}", self.bound, self.what)
+    }
+}
+
+impl std::error::Error for Full {}
+
+/// One address, as workers need it.
+#[derive(Clone, Debug)]
+struct Address {
+    addr: SocketAddr,
+    text: Box<str>,
+}
+
+/// A snapshot of who is who.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    names: Arc<HashMap<Box<str>, Binding>>,
+    endpoints: Chunks<Address>,
+    routes: Chunks<Box<str>>,
+    clusters: Chunks<Box<str>>,
+    listeners: Chunks<Box<str>>,
+}
+
+/// What an id is called that is not in the snapshot.
+const UNKNOWN: &str = "?";
+
+impl Directory {
+    /// What a logical name is bound to.
+    #[inline]
+    #[must_use]
+    pub fn lookup(&self, name: &str) -> Option<Binding> {
+        self.names.get(name).copied()
+    }
+
+    /// An endpoint's address.
+    #[inline]
+    #[must_use]
+    pub fn address(&self, id: EndpointId) -> Option<SocketAddr> {
+        self.endpoints.get(id.index()).map(|a| a.addr)
+    }
+
+    /// An endpoint's address as text.
+    #[must_use]
+    pub fn endpoint(&self, id: EndpointId) -> &str {
+        self.endpoints.get(id.index()).map_or(UNKNOWN, |a| &a.text)
+    }
+
+    /// A route's name.
+    #[must_use]
+    pub fn route(&self, id: RouteId) -> &str {
+        self.routes.get(id.index()).map_or(UNKNOWN, |n| n)
+    }
+
+    /// A cluster's name.
+    #[must_use]
+    pub fn cluster(&self, id: ClusterId) -> &str {
+        self.clusters.get(id.index()).map_or(UNKNOWN, |n| n)
+    }
+
+    /// A listener's name.
+    #[must_use]
+    pub fn listener(&self, id: ListenerId) -> &str {
+        self.listeners.get(id.index()).map_or(UNKNOWN, |n| n)
+    }
+
+    /// All names and what they are bound to, in no order.
+    pub fn names(&self) -> impl Iterator<Item = (&str, Binding)> {
+        self.names.iter().map(|(name, binding)| (&**name, *binding))
+    }
+}
+
+/// What became of a list of addresses.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Discovered {
+    /// The new set, if it differs from the last one.
+    pub set: Option<Arc<EndpointSet>>,
+    /// Addresses left out because a bound was reached.
+    pub left_out: usize,
+}
+
+/// The control side's book of ids.
+#[derive(Debug, Default)]
+pub struct Registry {
+    directory: Directory,
+    routes: HashMap<Box<str>, RouteId>,
+    clusters: HashMap<Box<str>, ClusterId>,
+    listeners: HashMap<Box<str>, ListenerId>,
+    targets: Vec<(Target, TargetId)>,
+    endpoints: HashMap<(ClusterId, SocketAddr), EndpointId>,
+    sets: HashMap<ClusterId, Arc<EndpointSet>>,
+}
+
+/// The id of `name`: the one it has, or the next.
+fn intern<I: Copy>(
+    known: &mut HashMap<Box<str>, I>,
+    names: &mut Chunks<Box<str>>,
+    name: &str,
+    full: Full,
+    id: impl FnOnce(usize) -> I,
+) -> Result<I, Full> {
+    if let Some(id) = known.get(name) {
+        return Ok(*id);
+    }
+    if names.len() >= full.bound {
+        return Err(full);
+    }
+    let id = id(names.push(name.into()));
+    known.insert(name.into(), id);
+    Ok(id)
+}
+
+impl Registry {
+    /// An empty book.
+    #[must_use]
+    pub fn new() -> Registry {
+        Registry::default()
+    }
+
+    /// The listener of this name.
+    ///
+    /// # Errors
+    ///
+    /// There are too many.
+    pub fn listener(&mut self, name: &str) -> Result<ListenerId, Full> {
+        let full = Full { what: "listeners", bound: LISTENERS_MAX };
+        intern(&mut self.listeners, &mut self.directory.listeners, name, full, |i| ListenerId(i as u16))
+    }
+
+    /// The route of this name.
+    ///
+    /// # Errors
+    ///
+    /// There are too many.
+    pub fn route(&mut self, name: &str) -> Result<RouteId, Full> {
+        let full = Full { what: "routes", bound: ROUTES_MAX };
+        intern(&mut self.routes, &mut self.directory.routes, name, full, |i| RouteId(i as u32))
+    }
+
+    /// The cluster of this name.
+    ///
+    /// # Errors
+    ///
+    /// There are too many.
+    pub fn cluster(&mut self, name: &str) -> Result<ClusterId, Full> {
+        let full = Full { what: "clusters", bound: CLUSTERS_MAX };
+        intern(&mut self.clusters, &mut self.directory.clusters, name, full, |i| ClusterId(i as u32))
+    }
+}
+
+#[cfg(test)]
+mod tests;

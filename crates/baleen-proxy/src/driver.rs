@@ -1,0 +1,522 @@
+//! Drives policy in real time: inputs in, actions out, to whom they are meant for.
+//!
+//! After every input the core's actions are drained. What a running exchange caused itself it finds in its own mailbox at
+//! once, without being woken; an action for another call (a timeout, a delayed retry, a slot that came free) goes to that
+//! connection's mailbox and wakes its task. Ids carry generations: an action for something that ended is ignored, and a
+//! connection it carried is closed. A task that is dropped leaves its id on the settle list, which is emptied before the
+//! next input, so that nothing is borrowed inside a `Drop`.
+//!
+//! Time is read when a task goes on after waiting (`tick`) and the same for all inputs until then.
+//!
+//! Bounds: a mailbox holds at most what policy says about one call and one connection (asserted: `MAIL_MAX`).
+//! Not here: sockets, threads. Tested: below and in `tests/`.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::task::Waker;
+
+use baleen_base::{AttemptId, CallId, ClientId, ConnId, Event, Failure, ListenerId, Sink, Tick};
+use baleen_policy::{
+    Action, AttemptEvent, CallFacts, ClientEvent, Engine, Input, Ledger, Recording, View,
+};
+use baleen_telemetry::{ShellCounter, WorkerCells};
+use tokio::net::TcpStream;
+
+use crate::clock::Clock;
+use crate::conns::{Conns, Quiet};
+use crate::control::ToControl;
+use crate::inbox::Inbox;
+
+/// More never lies in a mailbox: a cancel, a start, its cancel, an end of the call, a close of the connection, doubled.
+const MAIL_MAX: usize = 10;
+
+/// One connection from a downstream, as far as the driver is concerned.
+#[derive(Default)]
+struct ClientCell {
+    generation: u32,
+    live: bool,
+    listener: ListenerId,
+    call: Option<CallId>,
+    conn: Option<ConnId>,
+    mail: Vec<Action>,
+    waker: Option<Waker>,
+}
+
+/// Events go to the worker's cells.
+struct CellsSink(Rc<WorkerCells>);
+
+impl Sink for CellsSink {
+    #[inline]
+    fn emit(&mut self, _at: Tick, event: Event) {
+        self.0.record(event);
+    }
+}
+
+struct Inner {
+    engine: Engine,
+    sink: CellsSink,
+    clients: Vec<ClientCell>,
+    free: Vec<u32>,
+    /// By slot of the call: who made it.
+    calls: Vec<(CallId, ClientId)>,
+    conns: Conns,
+}
+
+/// One worker's driver.
+pub(crate) struct Driver {
+    inner: RefCell<Inner>,
+    clock: Clock,
+    now: Cell<Tick>,
+    ledger: Arc<Ledger>,
+    settle: Cell<Vec<ClientId>>,
+    armed: Cell<Tick>,
+    timer: Cell<Option<Waker>>,
+    control: SyncSender<ToControl>,
+    peers: Arc<[Inbox]>,
+    me: baleen_base::WorkerId,
+    cells: Rc<WorkerCells>,
+    reports_dropped: Cell<u64>,
+}
+
+/// What a driver is made of.
+pub(crate) struct Parts {
+    pub engine: Engine,
+    pub clock: Clock,
+    pub ledger: Arc<Ledger>,
+    pub control: SyncSender<ToControl>,
+    pub peers: Arc<[Inbox]>,
+    pub me: baleen_base::WorkerId,
+    pub cells: Rc<WorkerCells>,
+}
+
+impl Driver {
+    /// A driver for `parts.engine`.
+    pub fn new(parts: Parts) -> Driver {
+        let inner = Inner {
+            engine: parts.engine,
+            sink: CellsSink(Rc::clone(&parts.cells)),
+            clients: Vec::new(),
+            free: Vec::new(),
+            calls: Vec::new(),
+            conns: Conns::new(),
+        };
+        Driver {
+            inner: RefCell::new(inner),
+            now: Cell::new(parts.clock.now()),
+            clock: parts.clock,
+            ledger: parts.ledger,
+            settle: Cell::default(),
+            armed: Cell::new(Tick::NEVER),
+            timer: Cell::default(),
+            control: parts.control,
+            peers: parts.peers,
+            me: parts.me,
+            cells: parts.cells,
+            reports_dropped: Cell::new(0),
+        }
+    }
+
+    /// Read the clock: to be called when a task goes on after it waited.
+    #[inline]
+    pub fn tick(&self) -> Tick {
+        let now = self.clock.now();
+        self.now.set(now);
+        now
+    }
+
+    /// The time of this turn.
+    #[inline]
+    pub fn now(&self) -> Tick {
+        self.now.get()
+    }
+
+    /// Tell policy something that concerns no connection in particular.
+    pub fn input(&self, input: Input) {
+        let inner = &mut *self.inner.borrow_mut();
+        self.settle(inner);
+        self.step(inner, None, input);
+    }
+
+    /// A connection from a downstream was accepted. `waker` wakes its task for mail.
+    pub fn client_opened(&self, listener: ListenerId, waker: Waker) -> ClientId {
+        let inner = &mut *self.inner.borrow_mut();
+        self.settle(inner);
+        let slot = inner.free.pop().unwrap_or_else(|| {
+            inner.clients.push(ClientCell::default());
+            (inner.clients.len() - 1) as u32
+        });
+        let cell = &mut inner.clients[slot as usize];
+        cell.live = true;
+        cell.listener = listener;
+        cell.waker = Some(waker);
+        let id = ClientId { slot, generation: cell.generation };
+        self.step(inner, Some(id), Input::Client(id, ClientEvent::Accepted { listener }));
+        id
+    }
+
+    /// Tell policy what a connection from a downstream does.
+    #[inline]
+    pub fn client(&self, id: ClientId, event: ClientEvent) {
+        let inner = &mut *self.inner.borrow_mut();
+        self.settle(inner);
+        self.step(inner, Some(id), Input::Client(id, event));
+    }
+
+    /// The connection is over: its call is abandoned if it has one, and its id is free.
+    pub fn client_gone(&self, id: ClientId) {
+        let inner = &mut *self.inner.borrow_mut();
+        self.settle(inner);
+        self.gone(inner, id);
+    }
+
+    /// The same, said from inside a `Drop`: done before the next input.
+    pub fn client_dropped(&self, id: ClientId) {
+        let mut list = self.settle.take();
+        list.push(id);
+        self.settle.set(list);
+    }
+
+    /// A request has a name.
+    #[inline]
+    pub fn arrive(&self, client: ClientId, facts: CallFacts) -> CallId {
+        let inner = &mut *self.inner.borrow_mut();
+        self.settle(inner);
+        let now = self.now.get();
+        let input = Input::Arrive(facts);
+        let call = inner.engine.input(now, &mut inner.sink, &*self.ledger, input);
+        let call = call.unwrap_or_default();
+        let slot = call.slot as usize;
+        if inner.calls.len() <= slot {
+            inner.calls.resize(slot + 1, (CallId::default(), ClientId::default()));
+        }
+        inner.calls[slot] = (call, client);
+        if let Some(cell) = inner.client(client) {
+            cell.call = Some(call);
+        }
+        self.drain(inner, Some(client));
+        call
+    }
+
+    /// Tell policy what became of an attempt.
+    #[inline]
+    pub fn attempt(&self, client: ClientId, attempt: AttemptId, event: AttemptEvent) {
+        let inner = &mut *self.inner.borrow_mut();
+        self.settle(inner);
+        self.step(inner, Some(client), Input::Attempt(attempt, event));
+    }
+
+    /// A new connection stands; it gets its id.
+    pub fn connected(&self, client: ClientId, attempt: AttemptId) {
+        let inner = &mut *self.inner.borrow_mut();
+        self.settle(inner);
+        let conn = inner.conns.open();
+        if let Some(cell) = inner.client(client) {
+            cell.conn = Some(conn);
+        }
+        let event = AttemptEvent::Connected { conn };
+        self.step(inner, Some(client), Input::Attempt(attempt, event));
+    }
+
+    /// Take the idle connection that policy chose.
+    #[inline]
+    pub fn check_out(&self, client: ClientId, conn: ConnId) -> Result<TcpStream, Quiet> {
+        let inner = &mut *self.inner.borrow_mut();
+        if let Some(cell) = inner.client(client) {
+            cell.conn = Some(conn);
+        }
+        let out = inner.conns.check_out(conn);
+        self.count_quiet(out.as_ref().err().copied());
+        out
+    }
+
+    /// The exchange ended well. `stream`: the connection, if it can carry another.
+    #[inline]
+    pub fn end(&self, client: ClientId, attempt: AttemptId, stream: Option<TcpStream>) {
+        let inner = &mut *self.inner.borrow_mut();
+        self.settle(inner);
+        let conn = inner.client(client).and_then(|c| {
+            c.call = None;
+            c.conn.take()
+        });
+        let mut reusable = false;
+        if let (Some(conn), Some(stream)) = (conn, stream) {
+            let quiet = inner.conns.check_in(conn, stream);
+            reusable = quiet == Quiet::Yes;
+            self.count_quiet((!reusable).then_some(quiet));
+        }
+        self.step(inner, Some(client), Input::Attempt(attempt, AttemptEvent::End { reusable }));
+        if let (Some(conn), false) = (conn, reusable) {
+            inner.conns.close(conn);
+        }
+    }
+
+    /// The exchange failed; its connection is gone.
+    pub fn failed(&self, client: ClientId, attempt: AttemptId, failure: Failure) {
+        let inner = &mut *self.inner.borrow_mut();
+        self.settle(inner);
+        inner.close_conn_of(client);
+        let event = AttemptEvent::Failed(failure);
+        self.step(inner, Some(client), Input::Attempt(attempt, event));
+    }
+
+    /// Policy cancelled the running attempt: its connection's id is free.
+    pub fn cancelled(&self, client: ClientId) {
+        self.inner.borrow_mut().close_conn_of(client);
+    }
+
+    /// The call is over by policy's word (answered or broken).
+    pub fn call_over(&self, client: ClientId) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.close_conn_of(client);
+        if let Some(cell) = inner.client(client) {
+            cell.call = None;
+        }
+    }
+
+    /// The downstream of the running call left.
+    pub fn abandon(&self, client: ClientId) {
+        let inner = &mut *self.inner.borrow_mut();
+        self.settle(inner);
+        self.abandon_call(inner, client);
+    }
+
+    /// What policy has to say to this connection's task.
+    #[inline]
+    pub fn mail(&self, client: ClientId) -> Option<Action> {
+        let inner = &mut *self.inner.borrow_mut();
+        let cell = inner.client(client)?;
+        if cell.mail.is_empty() { None } else { Some(cell.mail.remove(0)) }
+    }
+
+    /// Whether there is any.
+    #[inline]
+    pub fn has_mail(&self, client: ClientId) -> bool {
+        let inner = self.inner.borrow();
+        inner.clients.get(client.slot as usize).is_some_and(|c| !c.mail.is_empty())
+    }
+
+    /// Wake every connection's task.
+    pub fn wake_all(&self) {
+        let inner = self.inner.borrow();
+        for cell in inner.clients.iter().filter(|c| c.live) {
+            if let Some(waker) = &cell.waker {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Look at idle connections that stirred and tell policy which are gone.
+    pub fn reap(&self, slots: &mut Vec<u32>) {
+        let inner = &mut *self.inner.borrow_mut();
+        self.settle(inner);
+        for slot in slots.drain(..) {
+            if let Some((conn, what)) = inner.conns.reap(slot) {
+                self.count_quiet(Some(what));
+                self.step(inner, None, Input::ConnClosed(conn));
+            }
+        }
+    }
+
+    /// The reaper's list.
+    pub fn stirred(&self) -> Arc<crate::conns::Stirred> {
+        self.inner.borrow().conns.stirred()
+    }
+
+    /// When the timer has to fire.
+    pub fn deadline(&self) -> Tick {
+        let deadline = self.inner.borrow().engine.next_deadline().unwrap_or(Tick::NEVER);
+        self.armed.set(deadline);
+        deadline
+    }
+
+    /// Who is woken when the deadline moves nearer.
+    pub fn timer_waker(&self, waker: Waker) {
+        self.timer.set(Some(waker));
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Policy's view of itself.
+    pub fn view(&self) -> View {
+        self.inner.borrow().engine.view(self.now.get())
+    }
+
+    /// The flight recorder's content.
+    pub fn recording(&self) -> Recording {
+        self.inner.borrow().engine.recording()
+    }
+
+    fn count_quiet(&self, what: Option<Quiet>) {
+        match what {
+            Some(Quiet::Spoke) => self.cells.count(ShellCounter::ExtraResponseBytes, 1),
+            Some(Quiet::Yes | Quiet::Closed) | None => {}
+        }
+    }
+
+    /// Settle what dropped tasks left behind.
+    #[inline]
+    fn settle(&self, inner: &mut Inner) {
+        let mut list = self.settle.take();
+        if !list.is_empty() {
+            for id in list.drain(..) {
+                self.gone(inner, id);
+            }
+        }
+        self.settle.set(list);
+    }
+
+    fn gone(&self, inner: &mut Inner, id: ClientId) {
+        if inner.client(id).is_none() {
+            return;
+        }
+        self.abandon_call(inner, id);
+        self.step(inner, Some(id), Input::Client(id, ClientEvent::Gone));
+        inner.drop_mail(id);
+        if let Some(cell) = inner.client(id) {
+            cell.live = false;
+            cell.waker = None;
+            cell.generation = cell.generation.wrapping_add(1);
+            inner.free.push(id.slot);
+        }
+    }
+
+    fn abandon_call(&self, inner: &mut Inner, id: ClientId) {
+        inner.close_conn_of(id);
+        let call = inner.client(id).and_then(|cell| cell.call.take());
+        inner.drop_mail(id);
+        if let Some(call) = call {
+            self.step(inner, Some(id), Input::Abandon(call));
+        }
+    }
+
+    #[inline]
+    fn step(&self, inner: &mut Inner, me: Option<ClientId>, input: Input) {
+        let now = self.now.get();
+        inner.engine.input(now, &mut inner.sink, &*self.ledger, input);
+        self.drain(inner, me);
+    }
+
+    #[inline]
+    fn drain(&self, inner: &mut Inner, me: Option<ClientId>) {
+        let now = self.now.get();
+        while let Some(action) = inner.engine.poll(now, &mut inner.sink, &*self.ledger) {
+            self.dispatch(inner, me, action);
+        }
+        let deadline = inner.engine.next_deadline().unwrap_or(Tick::NEVER);
+        if deadline < self.armed.get() {
+            self.armed.set(deadline);
+            if let Some(waker) = self.timer.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    #[inline]
+    fn dispatch(&self, inner: &mut Inner, me: Option<ClientId>, action: Action) {
+        match action {
+            Action::Start { attempt, conn, .. } => {
+                if !inner.post_call(attempt.call, me, action)
+                    && let Some(conn) = conn
+                {
+                    inner.conns.close(conn);
+                }
+            }
+            Action::Forward { attempt } => drop(inner.post_call(attempt.call, me, action)),
+            Action::Cancel { attempt, .. } => {
+                if !inner.take_back(attempt) {
+                    inner.post_call(attempt.call, me, action);
+                }
+            }
+            Action::Answer { call, .. } | Action::Break { call, .. } => {
+                inner.post_call(call, me, action);
+            }
+            Action::CloseConn { conn, .. } => drop(inner.conns.close(conn)),
+            Action::CloseClient { client, .. } => inner.post(client, me, action),
+            Action::Report(seen) => {
+                if self.control.try_send(ToControl::Observed(self.me, seen)).is_err() {
+                    self.reports_dropped.set(self.reports_dropped.get() + 1);
+                }
+            }
+            Action::Wake { worker, cluster } => {
+                if let Some(peer) = self.peers.get(worker.index()) {
+                    peer.slot_free(cluster);
+                }
+            }
+        }
+    }
+}
+
+impl Inner {
+    #[inline]
+    fn client(&mut self, id: ClientId) -> Option<&mut ClientCell> {
+        let cell = self.clients.get_mut(id.slot as usize)?;
+        (cell.generation == id.generation && cell.live).then_some(cell)
+    }
+
+    /// Whose call this is, if it still runs.
+    #[inline]
+    fn owner(&mut self, call: CallId) -> Option<ClientId> {
+        let (known, client) = *self.calls.get(call.slot as usize)?;
+        let runs = known == call && self.client(client).is_some_and(|c| c.call == Some(call));
+        runs.then_some(client)
+    }
+
+    #[inline]
+    fn post_call(&mut self, call: CallId, me: Option<ClientId>, action: Action) -> bool {
+        let Some(client) = self.owner(call) else { return false };
+        self.post(client, me, action);
+        true
+    }
+
+    #[inline]
+    fn post(&mut self, client: ClientId, me: Option<ClientId>, action: Action) {
+        let Some(cell) = self.client(client) else { return };
+        cell.mail.push(action);
+        debug_assert!(cell.mail.len() <= MAIL_MAX, "{:?}", cell.mail);
+        if me != Some(client)
+            && let Some(waker) = &cell.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Take an unread start of `attempt` out of the mailbox again; its connection is closed.
+    fn take_back(&mut self, attempt: AttemptId) -> bool {
+        let Some(client) = self.owner(attempt.call) else { return false };
+        let Some(cell) = self.client(client) else { return false };
+        let unread =
+            |a: &Action| matches!(a, Action::Start { attempt: other, .. } if *other == attempt);
+        let Some(at) = cell.mail.iter().position(unread) else { return false };
+        if let Action::Start { conn: Some(conn), .. } = cell.mail.remove(at) {
+            self.conns.close(conn);
+        }
+        true
+    }
+
+    fn drop_mail(&mut self, id: ClientId) {
+        let Some(cell) = self.client(id) else { return };
+        let mail = std::mem::take(&mut cell.mail);
+        for action in &mail {
+            if let Action::Start { conn: Some(conn), .. } = action {
+                self.conns.close(*conn);
+            }
+        }
+        // Only what concerns the connection itself outlives the call.
+        let mut mail = mail;
+        mail.retain(|a| matches!(a, Action::CloseClient { .. }));
+        if let Some(cell) = self.client(id) {
+            cell.mail = mail;
+        }
+    }
+
+    fn close_conn_of(&mut self, id: ClientId) {
+        if let Some(conn) = self.client(id).and_then(|c| c.conn.take()) {
+            self.conns.close(conn);
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! A request on its way up: its head, its body as it comes, and what is kept of it for another try.
+//!
+//! Content goes out from the buffer it was read into. While the route may send the call again, content is also copied into
+//! the replay buffer, at most `RouteParams::replay_bytes`; a body known to be longer is not copied at all. Reading stops
+//! while the upstream takes nothing, so the downstream feels the upstream's pace.
+//!
+//! A write that fails ends the upload but not the exchange: the upstream may have answered before it closed.
+//!
+//! Not here: when it runs (`attempt`). Tested: `tests/` (bodies, retries, early responses).
+
+use baleen_http1::{BodyDecoder, Framing, Limits, Refusal};
+use tokio::net::TcpStream;
+
+use super::piece::{self, Piece};
+use crate::buffers::{Buf, Growth};
+use crate::io::{self, Took};
+
+/// Where the content of the piece at hand lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Input,
+    Body,
+    Replay,
+}
+
+/// How far this attempt's sending is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sending {
+    /// Under way.
+    Going,
+    /// All of it was written.
+    Whole,
+    /// The upstream takes no more.
+    Broken,
+}
+
+/// What is waited for, or what stops the exchange.
+pub(crate) enum Up {
+    /// Nothing more to do for the upload.
+    Over,
+    /// The upstream must take bytes first.
+    WaitUpstream,
+    /// The downstream must send bytes first.
+    WaitDownstream,
+    /// The downstream went away.
+    Gone,
+    /// The body is not what its framing says.
+    Refused(Refusal),
+}
+
+/// One request's way up.
+pub(crate) struct Upload {
+    decoder: BodyDecoder,
+    chunked: bool,
+    /// Body bytes that did not come with the head.
+    body: Buf,
+    growth: Growth,
+    /// Content taken so far, while it may be wanted again.
+    pub keep: Replay,
+    gone_told: bool,
+    /// Of this attempt.
+    piece: Piece,
+    source: Source,
+    head_out: bool,
+    replayed: usize,
+    state: Sending,
+    /// Bytes written in this attempt.
+    pub written: u64,
+    /// Bytes of content taken from the downstream, in all.
+    pub taken: u64,
+    /// Bytes read from or for the downstream since this was last looked at.
+    pub moved: u32,
+}
+
+impl Upload {
+    /// Nothing.
+    pub fn new(body: Buf) -> Upload {
+        Upload {
+            decoder: BodyDecoder::new(Framing::None, &Limits::default()),
+            chunked: false,
+            body,
+            growth: Growth::default(),
+            keep: Replay::default(),
+            gone_told: false,
+            piece: Piece::default(),
+            source: Source::Input,
+            head_out: false,
+            replayed: 0,
+            state: Sending::Going,
+            written: 0,
+            taken: 0,
+            moved: 0,
+        }
+    }
+
+    /// A new request. `replay_max`: content kept for another try.
+    #[inline]
+    pub fn begin(&mut self, framing: Framing, limits: &Limits, replay_max: usize) {
+        self.decoder = BodyDecoder::new(framing, limits);
+        self.chunked = framing == Framing::Chunked;
+        self.growth = Growth::default();
+        self.keep.begin(framing, replay_max);
+        self.gone_told = false;
+        self.taken = 0;
+        self.moved = 0;
+    }
+
+    /// A new attempt: the head again, then what is kept, then what is still to come.
+    #[inline]
+    pub fn begin_attempt(&mut self) {
+        self.piece.clear();
+        self.head_out = false;
+        self.replayed = 0;
+        self.state = Sending::Going;
+        self.written = 0;
+    }
+
+    /// Whether the whole body was taken from the downstream.
+    #[inline]
+    pub fn is_taken(&self) -> bool {
+        self.decoder.is_done()
+    }
+
+    /// How far this attempt's sending is.
+    #[inline]
+    pub fn state(&self) -> Sending {
+        self.state
+    }
+
+    /// Whether anything was written in this attempt.
+    pub fn has_written(&self) -> bool {
+        self.written != 0
+    }
+
+    /// Whether bytes of the body besides those that came with the head may be read into the input buffer.
+    pub fn reads_into_input(&self) -> bool {
+        self.decoder.is_done() || self.body.capacity() == 0
+    }
+
+    /// Whether content that was already taken is no longer kept: true once.
+    #[inline]
+    pub fn take_overflow(&mut self) -> bool {
+        self.keep.overflowed && !std::mem::replace(&mut self.gone_told, true)
+    }
+
+    /// Bytes behind the body go behind what is in the input buffer.
+    fn move_rest(&mut self, input: &mut Buf) {
+        if self.decoder.is_done() && !self.body.is_empty() {
+            while input.room_len() < self.body.len() && input.grow() {}
+            debug_assert!(input.room_len() >= self.body.len(), "a body's buffer is small while chunked");
+            let bytes = self.body.len().min(input.room_len());
+            input.push(&self.body.filled()[..bytes]);
+            self.body.end = self.body.start;
+        }
+    }
+
+    /// Let go of what was held.
+    pub fn release(&mut self) {
+        self.body.release();
+        self.keep.bytes.clear();
+        self.piece.clear();
+    }
+
+    /// Send what goes. `head`: the encoded head; `input`: what came with it, from its `start`.
+    #[inline]
+    pub fn advance(&mut self, down: &TcpStream, up: &TcpStream, head: &[u8], input: &mut Buf) -> Up {
+        // After so many rounds others get their turn; the upstream is writable, so waiting for that comes back at once.
+        for _ in 0..8 {
+            if self.state != Sending::Going {
+                return Up::Over;
+            }
+            if self.piece.is_pending() {
+                let data = match self.source {
+                    Source::Input => input.upto_end(),
+                    Source::Body => self.body.upto_end(),
+                    Source::Replay => &self.keep.bytes,
+                };
+                let head = if self.head_out { &[] } else { head };
+                match self.piece.write(up, head, data) {
+                    Ok(wrote) => {
+                        self.written += wrote.bytes as u64;
+                        if !wrote.whole {
+                            return Up::WaitUpstream;
+                        }
+                        self.head_out = true;
+                    }
+                    Err(_) => {
+                        self.state = Sending::Broken;
+                        return Up::Over;
+                    }
+                }
+            }
+            if let Some(wait) = self.next_piece(down, input) {
+                return wait;
+            }
+        }
+        Up::WaitUpstream
+    }
+
+    /// Make the next piece. `Some` when there is none to make now.
+    fn next_piece(&mut self, down: &TcpStream, input: &mut Buf) -> Option<Up> {
+        let first = !self.head_out;
+        let decoder = &self.decoder;
+        if self.replayed < self.keep.bytes.len() {
+            self.source = Source::Replay;
+            let content = self.replayed..self.keep.bytes.len();
+            self.replayed = self.keep.bytes.len();
+            self.piece.content(content, self.chunked, decoder.is_done().then_some(decoder), first);
+            return None;
+        }
+        if self.decoder.is_done() {
+            if first {
+                let last = self.chunked.then_some(decoder);
+                self.piece.content(0..0, self.chunked, last, true);
+                return None;
+            }
+            self.state = Sending::Whole;
+            return Some(Up::Over);
+        }
+        if !input.is_empty() {
+            self.source = Source::Input;
+            return self.take(Some(input));
+        }
+        if first {
+            self.piece.head_only();
+            return None;
+        }
+        let wait = self.read(down);
+        if wait.is_some() {
+            return wait;
+        }
+        self.source = Source::Body;
+        let refused = self.take(None);
+        self.move_rest(input);
+        refused
+    }
+
+    /// Take what was read through the decoder, and make a piece of it.
+    fn take(&mut self, input: Option<&mut Buf>) -> Option<Up> {
+        let from = input.map_or(&mut self.body, |b| b);
+        let content = match piece::decode(&mut self.decoder, from) {
+            Ok(content) => content,
+            Err(refusal) => return Some(Up::Refused(refusal)),
+        };
+        self.taken += content.len() as u64;
+        self.keep.content(from.at(content.clone()));
+        self.replayed = self.keep.bytes.len();
+        let last = self.decoder.is_done().then_some(&self.decoder);
+        self.piece.content(content, self.chunked, last, !self.head_out);
+        None
+    }
+
+    /// Read from the downstream into the body's own buffer.
+    fn read(&mut self, down: &TcpStream) -> Option<Up> {
+        self.body.ensure();
+        self.body.clear();
+        // What follows a chunked body has to fit behind the head: no larger buffers for it.
+        if !self.chunked {
+            self.growth.apply(&mut self.body);
+        }
+        let most = if self.chunked {
+            self.body.room_len()
+        } else {
+            usize::try_from(self.decoder.content_left()).unwrap_or(usize::MAX).min(self.body.room_len())
+        };
+        match io::read(down, &mut self.body.room()[..most]) {
+            Ok(Took::Bytes(n)) => {
+                self.growth.saw(n, most);
+                self.body.end += n;
+                self.moved = self.moved.saturating_add(n as u32);
+                None
+            }
+            Ok(Took::Wait) => Some(Up::WaitDownstream),
+            Ok(Took::End) | Err(_) => Some(Up::Gone),
+        }
+    }
+}
+
+/// Content that was taken, for another try.
+#[derive(Default)]
+pub(crate) struct Replay {
+    /// All content so far; empty once something was not kept.
+    pub bytes: Vec<u8>,
+    bytes_max: usize,
+    keeping: bool,
+    /// Something was not kept since this was last looked at.
+    overflowed: bool,
+}
+
+impl Replay {
+    fn begin(&mut self, framing: Framing, bytes_max: usize) {
+        self.bytes.clear();
+        self.bytes_max = bytes_max;
+        self.keeping = match framing {
+            Framing::Length(n) => n <= bytes_max as u64,
+            _ => true,
+        };
+        self.overflowed = false;
+    }
+
+    /// Keep it, or give that up for the call.
+    fn content(&mut self, content: &[u8]) {
+        if content.is_empty() || (self.overflowed && !self.keeping) {
+            return;
+        }
+        if self.keeping && self.bytes.len() + content.len() <= self.bytes_max {
+            self.bytes.extend_from_slice(content);
+            return;
+        }
+        self.bytes.clear();
+        self.keeping = false;
+        self.overflowed = true;
+    }
+}

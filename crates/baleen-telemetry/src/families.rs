@@ -1,0 +1,196 @@
+//! Every metric there is, declared once: name, type, labels, meaning. The text and the reference page come from here.
+//!
+//! Not here: values (`text.rs`). Tested: `tests/text.rs`, `tests/reference.rs`.
+
+use std::fmt::Write as _;
+
+use crate::hist::BUCKETS;
+use crate::shell::{RULES_MAX, ShellCounter, ShellGauge};
+use crate::text::{BOUNDS_SECONDS, CLUSTERS_SHOWN, ENDPOINTS_SHOWN, LISTENERS_SHOWN, ROUTES_SHOWN};
+
+/// What kind of metric.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Buckets, sum and count.
+    Histogram,
+}
+
+impl Kind {
+    /// As Prometheus writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// A metric, with all its label values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Family {
+    /// Its name.
+    pub name: &'static str,
+    /// What kind.
+    pub kind: Kind,
+    /// The names of its labels, in order.
+    pub labels: &'static [&'static str],
+    /// What it counts.
+    pub help: &'static str,
+}
+
+macro_rules! families {
+    ($($id:ident $kind:ident $name:literal [$($label:literal)*] $help:literal;)*) => {
+        $(pub(crate) static $id: Family =
+            Family { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };)*
+        /// Those that are no shell's.
+        static DECLARED: &[&Family] = &[$(&$id),*];
+    };
+}
+
+families! {
+    REQUESTS Counter "baleen_requests_total" ["route" "class"]
+        "Calls that ended with a response of an upstream, by class of status.";
+    RESPONSES Counter "baleen_responses_total" ["status"]
+        "Calls that ended with a response of an upstream, by exact status, over all routes.";
+    REFUSALS Counter "baleen_refusals_total" ["route" "reason" "cause"]
+        "Calls answered locally: why, and what the last attempt died of (none when there was no attempt).";
+    BROKEN Counter "baleen_requests_broken_total" ["route" "cause"]
+        "Calls that broke after their response head had gone downstream.";
+    ABANDONED Counter "baleen_requests_abandoned_total" ["route"]
+        "Calls given up by the downstream.";
+    DURATION Histogram "baleen_request_duration_seconds" ["route"]
+        "From the arrival of a call to its end: calls that were answered, refused or broken.";
+    TRIES Counter "baleen_tries_total" ["route"]
+        "Attempts started for calls, the first included.";
+    RETRIES Counter "baleen_retries_total" ["route" "cause"]
+        "Retries scheduled, by what the try before died of.";
+    DENIED Counter "baleen_retries_denied_total" ["route" "reason"]
+        "Failed tries that were not tried again, by reason.";
+    ATTEMPTS Counter "baleen_attempts_total" ["cluster" "endpoint" "connection"]
+        "Attempts started, on a new or a reused connection.";
+    ATTEMPT_RESPONSES Counter "baleen_attempt_responses_total" ["cluster" "endpoint" "class"]
+        "Response heads received from an endpoint, by class of status.";
+    ATTEMPT_FAILURES Counter "baleen_attempt_failures_total" ["cluster" "endpoint" "cause"]
+        "Attempts that failed.";
+    IN_FLIGHT Gauge "baleen_attempts_in_flight" ["cluster" "endpoint"]
+        "Attempts in flight.";
+    HEAD Histogram "baleen_attempt_head_seconds" ["cluster"]
+        "From the start of an attempt to its response head.";
+    CONNECT Histogram "baleen_connect_seconds" ["cluster"]
+        "How long new connections to upstreams took to stand.";
+    CONNS_OPENED Counter "baleen_connections_opened_total" ["cluster" "endpoint"]
+        "Connections to upstreams opened.";
+    CONNS_CLOSED Counter "baleen_connections_closed_total" ["cluster" "reason"]
+        "Connections to upstreams closed: by the pool, for a reason, or ended with an exchange or by the upstream.";
+    CONNS_OPEN Gauge "baleen_connections_open" ["cluster" "endpoint"]
+        "Connections to upstreams that are open.";
+    CONNS_IDLE Gauge "baleen_connections_idle" ["cluster" "endpoint"]
+        "Open connections without an attempt. An attempt that is still connecting counts as using one.";
+    QUEUE Gauge "baleen_queue_length" ["cluster"]
+        "Calls that wait for a slot.";
+    QUEUED Counter "baleen_queued_total" ["cluster"]
+        "Calls that had to wait for a slot.";
+    QUEUE_GIVEN_UP Counter "baleen_queue_given_up_total" ["cluster"]
+        "Calls that left the queue without a slot.";
+    QUEUE_WAIT Histogram "baleen_queue_wait_seconds" ["cluster"]
+        "How long calls waited for a slot, those included that gave up.";
+    EJECTIONS Counter "baleen_ejections_total" ["cluster" "endpoint" "reason"]
+        "Endpoints ejected for all workers.";
+    CAPPED Counter "baleen_ejections_capped_total" ["cluster" "endpoint"]
+        "Ejections not made because the ceiling on ejections was reached.";
+    TRIALS Counter "baleen_trials_total" ["cluster" "endpoint"]
+        "Real requests granted to ejected endpoints as a trial.";
+    RESTORES Counter "baleen_restores_total" ["cluster" "endpoint"]
+        "Endpoints that came back for all workers.";
+    EJECTED Gauge "baleen_endpoint_ejected" ["cluster" "endpoint"]
+        "1 while the endpoint is ejected.";
+    PANIC Gauge "baleen_cluster_panic" ["cluster"]
+        "1 while too few endpoints are usable and a worker uses all of them.";
+    PANICS Counter "baleen_panics_total" ["cluster"]
+        "How often a worker began to use all endpoints because too few were usable.";
+    ENDPOINTS Gauge "baleen_cluster_endpoints" ["cluster"]
+        "Endpoints of the newest set that a worker has.";
+    CLIENTS_ACCEPTED Counter "baleen_client_connections_accepted_total" ["listener"]
+        "Connections accepted from downstreams.";
+    CLIENTS_CLOSED Counter "baleen_client_connections_closed_total" ["listener" "reason"]
+        "Connections from downstreams closed: by policy, for a reason, or ended.";
+    CLIENTS_OPEN Gauge "baleen_client_connections" ["listener"]
+        "Connections from downstreams that are open.";
+    MESSAGES_REFUSED Counter "baleen_messages_refused_total" ["sender" "rule"]
+        "Messages that the codec refused, by who sent them and the rule they broke.";
+    OVERFLOW Counter "baleen_telemetry_overflow_events_total" ["table"]
+        "Events of ids beyond the bounds of the tables, counted under the label other.";
+    BUILD Gauge "baleen_build_info" ["version"]
+        "Always 1; the version is in the label.";
+    CPU Counter "process_cpu_seconds_total" []
+        "User and system time of the process.";
+    RSS Gauge "process_resident_memory_bytes" []
+        "Memory of the process that is in RAM.";
+    VIRTUAL Gauge "process_virtual_memory_bytes" []
+        "Address space of the process.";
+    OPEN_FDS Gauge "process_open_fds" []
+        "File descriptors in use.";
+    MAX_FDS Gauge "process_max_fds" []
+        "File descriptors that the process may use.";
+    THREADS Gauge "process_threads" []
+        "Threads of the process.";
+    START_TIME Gauge "process_start_time_seconds" []
+        "When the process started, in seconds since 1970.";
+}
+
+/// The family of a shell's counter.
+pub(crate) const fn of_counter(counter: ShellCounter) -> Family {
+    Family { name: counter.metric(), kind: Kind::Counter, labels: &[], help: counter.help() }
+}
+
+/// The family of a shell's level.
+pub(crate) const fn of_gauge(gauge: ShellGauge) -> Family {
+    Family { name: gauge.metric(), kind: Kind::Gauge, labels: &[], help: gauge.help() }
+}
+
+/// Every metric there is, in the order of the text.
+#[must_use]
+pub fn families() -> Vec<Family> {
+    let declared = DECLARED.iter().map(|f| **f);
+    let counters = ShellCounter::ALL.iter().map(|&c| of_counter(c));
+    let gauges = ShellGauge::ALL.iter().map(|&g| of_gauge(g));
+    declared.chain(counters).chain(gauges).collect()
+}
+
+/// The page `docs/reference/metrics.md`.
+#[must_use]
+pub fn reference_markdown() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n<!-- Generated from the table in crates/baleen-telemetry/src/families.rs; \
+         BALEEN_UPDATE=1 cargo test -p baleen-telemetry --test reference writes it. -->\n\n\
+         `GET /metrics` on the admin address answers in the Prometheus text format, version 0.0.4. Every number is the sum \
+         over all workers of the process since it started.\n\n\
+         | metric | type | labels | meaning |\n|---|---|---|---|\n",
+    );
+    for f in families() {
+        let labels: Vec<String> = f.labels.iter().map(|l| format!("`{l}`")).collect();
+        let kind = f.kind.as_str();
+        let _ = writeln!(page, "| `{}` | {kind} | {} | {} |", f.name, labels.join(", "), f.help);
+    }
+    let bounds: Vec<String> = BOUNDS_SECONDS.iter().map(|(text, _)| (*text).to_owned()).collect();
+    let _ = write!(
+        page,
+        "\n## Bounds on labels\n\n\
+         At most {LISTENERS_SHOWN} listeners, {ROUTES_SHOWN} routes, {CLUSTERS_SHOWN} clusters and {ENDPOINTS_SHOWN} endpoints \
+         have label values of their own, in the order in which they were configured or found. The rest is added up under the \
+         value `other`, and so are endpoints that have left their cluster. At most {RULES_MAX} rules are told apart for each \
+         sender. Series that would be zero are left out where a label names a cause, a reason, a rule or an exact status.\n\n\
+         ## Histograms\n\n\
+         Durations are kept in {BUCKETS} buckets of at most 5 % width. The bounds shown are edges of these, so the counts are \
+         exact: {} seconds. A request that lasts longer than 71 minutes counts as 71 minutes in the buckets, and as what it \
+         is in the sum.\n",
+        bounds.join(", ")
+    );
+    page
+}
