@@ -51,7 +51,7 @@ pub fn run(mut args: Args) -> Result<()> {
     }
 }
 
-/// `bench proxy [--rounds N] [--quick] [--only CASE] [--peers A,B] [--no-build]`
+/// Measures; publishes only what is whole, so that a trial never replaces the page.
 fn proxy(mut args: Args) -> Result<()> {
     let command = shown_command();
     let quick = args.flag("--quick");
@@ -72,7 +72,7 @@ fn proxy(mut args: Args) -> Result<()> {
     let (peers, absent): (Vec<Peer>, Vec<Peer>) =
         peers.into_iter().partition(|peer| tools.program(*peer).is_some());
     let problems: Vec<String> =
-        absent.iter().map(|peer| format!("{} is not installed", peer.name())).collect();
+        absent.iter().map(|peer| format!("{}: its program is not here", peer.name())).collect();
     for problem in &problems {
         eprintln!("note: {problem}; hint: scripts/install-test-tools bench");
     }
@@ -92,7 +92,7 @@ fn proxy(mut args: Args) -> Result<()> {
     };
     let options = Options { rounds, warmup_ms, measure_ms, redo_max, only, peers };
     let dir = repo::target().join("bench/run");
-    let mut run = Run { tools: &tools, options: &options, dir, results, random: seed };
+    let mut run = Run { tools: &tools, options: &options, dir, results, random: seed, redone: 0 };
     let file = if whole { results_file() } else { repo::target().join("bench/trial.json") };
     fs::create_dir_all(repo::target().join("bench"))?;
     run.all(&|results| {

@@ -16,7 +16,10 @@ cargo xtask VERB
   tidy                  the rules of this repository that compilers do not check
   ci                    everything continuous integration checks
   bench proxy           CPU, latency and memory against other proxies
+                        --quick  --rounds N  --only CASE  --peers A,B  --no-build
+                        --warmup-ms N  --measure-ms N  --redo N
   bench instructions    user-space instructions per request, by layer
+                        --check  --update  --requests N  --peer NAME  --no-build
   bench report          render docs/benchmarks.md again from the last results
 ";
 

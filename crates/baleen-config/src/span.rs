@@ -29,14 +29,14 @@ impl Source {
         self.name.parent().unwrap_or(Path::new(""))
     }
 
-    /// Line and column of a byte, both counted from 1; columns in characters.
+    /// Line and column of a byte, both counted from 1; columns in characters. What ends a line is not part of it.
     #[must_use]
     pub fn line_column(&self, at: usize) -> (usize, usize) {
         let at = self.boundary(at);
         let before = self.text.get(..at).unwrap_or("");
         let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |i| i + 1);
-        (line, before.get(start..).unwrap_or("").chars().count() + 1)
+        (line, before.get(start..).unwrap_or("").trim_end_matches('\r').chars().count() + 1)
     }
 
     /// The same range, within the text and between characters.
@@ -124,8 +124,8 @@ mod tests {
         assert_eq!(s.line_column(2), (1, 2));
         assert_eq!(s.line_column(7), (2, 1));
         assert_eq!(s.line_column(12), (2, 4));
-        assert_eq!(s.line_column(999), (2, 9));
+        assert_eq!(s.line_column(999), (2, 7));
         assert_eq!(s.clamp(&(1..8)), 0..9);
-        assert_eq!(s.clamp(&(500..700)), 14..14);
+        assert_eq!(s.clamp(&(500..700)), 15..15);
     }
 }

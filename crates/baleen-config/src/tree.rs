@@ -78,12 +78,17 @@ impl Node {
     }
 }
 
-/// Parses one file. Mistakes in its form are reported, all of them; the rest of the tree is still given.
+/// Parses one file. Mistakes in its form are reported, the first of each line; the rest of the tree is still given.
 pub(crate) fn parse(source: &Arc<Source>, findings: &mut Findings) -> (Table, bool) {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     let broken = !errors.is_empty();
+    let mut last_line = 0;
     for error in errors {
         let span = error.span().unwrap_or(0..0);
+        let (line, _) = source.line_column(span.start);
+        if std::mem::replace(&mut last_line, line) == line {
+            continue;
+        }
         let place = Place { source: Arc::clone(source), span };
         let mut lines = error.message().lines();
         let title = lines.next().unwrap_or("not valid TOML").trim_end_matches(',').to_owned();

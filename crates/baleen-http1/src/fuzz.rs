@@ -43,6 +43,20 @@ impl Cuts {
     }
 }
 
+/// Parses a growing prefix of `data`; that must say what parsing it at once said. Only a fault in a
+/// head that is not whole may be noticed late: at the latest when a line and the head end.
+fn same_in_pieces(
+    data: &[u8],
+    whole: Result<Parsed, Refusal>,
+    mut parse: impl FnMut(&[u8]) -> Result<Parsed, Refusal>,
+) {
+    let mut pieces = in_pieces(data, &mut Cuts::new(data), &mut parse);
+    if whole.is_err() && pieces == Ok(Parsed::Partial) {
+        pieces = parse(&[data, b"\r\n\r\n"].concat());
+    }
+    assert_eq!(whole, pieces);
+}
+
 /// Parses a growing prefix of `data` until that gives an answer.
 fn in_pieces(
     data: &[u8],
@@ -108,9 +122,7 @@ pub fn fuzz_request_head(data: &[u8]) {
     let mut head = RequestHead::new();
     let whole = head.parse(data, &LIMITS, &CONNECT);
     let mut again = RequestHead::new();
-    let mut cuts = Cuts::new(data);
-    let pieces = in_pieces(data, &mut cuts, |part| again.parse(part, &LIMITS, &CONNECT));
-    assert_eq!(whole, pieces);
+    same_in_pieces(data, whole, |part| again.parse(part, &LIMITS, &CONNECT));
     let Ok(Parsed::Complete { consumed }) = whole else { return };
     assert_eq!(request_meaning(&head, data), request_meaning(&again, data));
     assert_ne!(head.framing(), Framing::UntilClose);
@@ -144,9 +156,7 @@ pub fn fuzz_response_head(data: &[u8]) {
     let mut head = ResponseHead::new();
     let whole = head.parse(data, &LIMITS, asked);
     let mut again = ResponseHead::new();
-    let mut cuts = Cuts::new(data);
-    let pieces = in_pieces(data, &mut cuts, |part| again.parse(part, &LIMITS, asked));
-    assert_eq!(whole, pieces);
+    same_in_pieces(data, whole, |part| again.parse(part, &LIMITS, asked));
     let Ok(Parsed::Complete { consumed }) = whole else { return };
     assert_eq!(response_meaning(&head, data), response_meaning(&again, data));
     assert!((100..600).contains(&head.status()));
@@ -172,8 +182,13 @@ struct Body {
     clean_end: bool,
 }
 
-fn decode(framing: Framing, data: &[u8], cuts: Option<&mut Cuts>) -> Result<Body, Rule> {
-    let mut decoder = BodyDecoder::new(framing, &LIMITS);
+fn decode(
+    framing: Framing,
+    data: &[u8],
+    limits: &Limits,
+    cuts: Option<&mut Cuts>,
+) -> Result<Body, Rule> {
+    let mut decoder = BodyDecoder::new(framing, limits);
     let mut body = Body::default();
     let mut whole = Cuts(0);
     let cut = cuts.is_some();
@@ -222,8 +237,8 @@ fn encode_body(out: &mut Vec<u8>, framing: Framing, body: &Body) {
 
 /// Decoded at once and in pieces; then, if complete, written and decoded again.
 fn check_body(framing: Framing, data: &[u8], cuts: &mut Cuts) -> Option<Body> {
-    let whole = decode(framing, data, None);
-    let mut pieces = decode(framing, data, Some(cuts));
+    let whole = decode(framing, data, &LIMITS, None);
+    let mut pieces = decode(framing, data, &LIMITS, Some(cuts));
     let whole = match (whole, &mut pieces) {
         (Ok(mut whole), Ok(pieces)) => {
             let ends = core::mem::take(&mut whole.chunk_ends);
@@ -243,7 +258,9 @@ fn check_body(framing: Framing, data: &[u8], cuts: &mut Cuts) -> Option<Body> {
     }
     let mut written = Vec::new();
     encode_body(&mut written, framing, &whole);
-    let again = decode(framing, &written, None).expect("what we write is valid");
+    // A space may have been added after each colon.
+    let limits = Limits { trailer_bytes: 512, ..LIMITS };
+    let again = decode(framing, &written, &limits, None).expect("what we write is valid");
     assert_eq!(again.consumed, written.len());
     assert_eq!((&again.data, &again.trailers), (&whole.data, &whole.trailers));
     assert_eq!(again.done, whole.done);

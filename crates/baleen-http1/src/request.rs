@@ -295,7 +295,12 @@ impl RequestHead {
                 self.upgrade = offered;
             }
         }
-        if self.fields.has(Known::Expect) && self.version == Version::Http11 {
+        if self.fields.has(Known::Expect) {
+            if self.version == Version::Http10 {
+                // To be ignored (RFC 9110 10.1.1), and it would mean something when sent on as 1.1.
+                self.fields.hop_by_hop |= self.fields.mask(Known::Expect.bit());
+                return Ok(());
+            }
             let mut all = self.fields.all(Known::Expect);
             if !all.all(|f| f.value.of(buf).eq_ignore_ascii_case(b"100-continue")) {
                 return Err(Rule::Expectation);

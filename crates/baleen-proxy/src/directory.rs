@@ -68,7 +68,7 @@ struct Address {
 /// A snapshot of who is who.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    names: Arc<HashMap<Box<str>, Binding>>,
+    names: Arc<HashMap<Arc<str>, Binding>>,
     endpoints: Chunks<Address>,
     routes: Chunks<Box<str>>,
     clusters: Chunks<Box<str>>,
@@ -139,7 +139,8 @@ pub struct Registry {
     routes: HashMap<Box<str>, RouteId>,
     clusters: HashMap<Box<str>, ClusterId>,
     listeners: HashMap<Box<str>, ListenerId>,
-    targets: Vec<(Target, TargetId)>,
+    /// By what they look like: a target is no key.
+    targets: HashMap<String, TargetId>,
     endpoints: HashMap<(ClusterId, SocketAddr), EndpointId>,
     sets: HashMap<ClusterId, Arc<EndpointSet>>,
 }
@@ -198,6 +199,104 @@ impl Registry {
     pub fn cluster(&mut self, name: &str) -> Result<ClusterId, Full> {
         let full = Full { what: "clusters", bound: CLUSTERS_MAX };
         intern(&mut self.clusters, &mut self.directory.clusters, name, full, |i| ClusterId(i as u32))
+    }
+
+    /// The target that looks like this.
+    ///
+    /// # Errors
+    ///
+    /// There are too many.
+    pub fn target(&mut self, target: &Target) -> Result<TargetId, Full> {
+        let next = TargetId(self.targets.len() as u32);
+        let key = format!("{target:?}");
+        if let Some(id) = self.targets.get(&key) {
+            return Ok(*id);
+        }
+        if self.targets.len() >= TARGETS_MAX {
+            return Err(Full { what: "targets", bound: TARGETS_MAX });
+        }
+        self.targets.insert(key, next);
+        Ok(next)
+    }
+
+    /// Binds a logical name, or binds it anew.
+    ///
+    /// # Errors
+    ///
+    /// There are too many names.
+    pub fn bind(&mut self, name: &str, binding: Binding) -> Result<(), Full> {
+        match self.directory.lookup(name) {
+            Some(bound) if bound == binding => return Ok(()),
+            None if self.directory.names.len() >= NAMES_MAX => {
+                return Err(Full { what: "names", bound: NAMES_MAX });
+            }
+            _ => {}
+        }
+        Arc::make_mut(&mut self.directory.names).insert(name.into(), binding);
+        Ok(())
+    }
+
+    /// Takes a logical name away. False if it was not bound.
+    pub fn unbind(&mut self, name: &str) -> bool {
+        self.directory.lookup(name).is_some()
+            && Arc::make_mut(&mut self.directory.names).remove(name).is_some()
+    }
+
+    /// Turns what was discovered of a cluster into its endpoints. An address that comes twice has both weights; one of weight
+    /// 0 gets no traffic and is not in the set. A set is cut at what policy holds for a cluster, those known longest first.
+    pub fn discovered(&mut self, cluster: ClusterId, found: &[(SocketAddr, u32)]) -> Discovered {
+        let mut left_out = 0;
+        let mut endpoints: Vec<Endpoint> = Vec::with_capacity(found.len().min(ENDPOINTS_MAX));
+        for (addr, weight) in found.iter().filter(|(_, weight)| *weight > 0) {
+            match self.endpoint(cluster, *addr) {
+                Some(id) => endpoints.push(Endpoint { id, weight: *weight }),
+                None => left_out += 1,
+            }
+        }
+        endpoints.sort_by_key(|e| e.id);
+        endpoints.dedup_by(|later, first| {
+            let same = later.id == first.id;
+            if same {
+                first.weight = first.weight.saturating_add(later.weight);
+            }
+            same
+        });
+        left_out += endpoints.len().saturating_sub(ENDPOINTS_MAX);
+        endpoints.truncate(ENDPOINTS_MAX);
+        let last = self.sets.get(&cluster);
+        if last.is_some_and(|set| set.endpoints == endpoints) {
+            return Discovered { set: None, left_out };
+        }
+        let version = last.map_or(0, |set| set.version) + 1;
+        let set = Arc::new(EndpointSet { version, endpoints });
+        self.sets.insert(cluster, Arc::clone(&set));
+        Discovered { set: Some(set), left_out }
+    }
+
+    /// The last set of a cluster.
+    #[must_use]
+    pub fn set(&self, cluster: ClusterId) -> Option<&Arc<EndpointSet>> {
+        self.sets.get(&cluster)
+    }
+
+    /// A snapshot. Give it to workers before the sets and bindings that it explains.
+    #[must_use]
+    pub fn directory(&self) -> Arc<Directory> {
+        Arc::new(self.directory.clone())
+    }
+
+    /// The id of an address in a cluster; nothing if there are too many.
+    fn endpoint(&mut self, cluster: ClusterId, addr: SocketAddr) -> Option<EndpointId> {
+        if let Some(id) = self.endpoints.get(&(cluster, addr)) {
+            return Some(*id);
+        }
+        if self.directory.endpoints.len() >= ENDPOINT_IDS_MAX {
+            return None;
+        }
+        let text = addr.to_string().into();
+        let id = EndpointId(self.directory.endpoints.push(Address { addr, text }) as u32);
+        self.endpoints.insert((cluster, addr), id);
+        Some(id)
     }
 }
 

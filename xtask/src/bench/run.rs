@@ -24,6 +24,9 @@ const LOAD_CORE: usize = 1;
 /// Rounds of the memory measurement; it hardly varies.
 const MEMORY_ROUNDS: u32 = 3;
 
+/// Measurements done again in a whole run; on a busy machine it would not end otherwise.
+const REDONE_MAX: u32 = 60;
+
 /// What to run.
 pub struct Options {
     pub rounds: u32,
@@ -45,6 +48,8 @@ pub struct Run<'a> {
     pub dir: PathBuf,
     pub results: Results,
     pub random: u64,
+    /// Measurements done again so far.
+    pub redone: u32,
 }
 
 impl Run<'_> {
@@ -52,6 +57,10 @@ impl Run<'_> {
     pub fn all(&mut self, save: &dyn Fn(&Results) -> Result<()>) -> Result<()> {
         if sys::cores() < 2 {
             bail!("this needs two cores: one for the proxy, one for load and backend");
+        }
+        if !CASES.iter().map(|case| case.name).chain([IDLE.0]).any(|name| self.wanted(name)) {
+            let names: Vec<_> = CASES.iter().map(|case| case.name).chain([IDLE.0]).collect();
+            bail!("no such case; there are {}", names.join(", "));
         }
         sys::raise_descriptors(65_536)?;
         for round in 0..self.options.rounds {
@@ -102,7 +111,8 @@ impl Run<'_> {
             peer.name()
         );
         for redone in 0..=self.options.redo_max {
-            let last = redone == self.options.redo_max;
+            let last = redone == self.options.redo_max || self.redone >= REDONE_MAX;
+            self.redone += u32::from(redone > 0);
             match self.window(case, peer) {
                 Ok(window) => {
                     let noisy = window.others_share > NOISE_MAX || window.steal_share > NOISE_MAX;
@@ -124,6 +134,7 @@ impl Run<'_> {
                     eprintln!("{label} void: {error:#}");
                     if last {
                         self.results.problems.push(format!("{}: {error:#}", label.trim()));
+                        return;
                     }
                 }
             }

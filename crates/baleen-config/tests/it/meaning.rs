@@ -275,6 +275,6 @@ fn clusters_without_a_file_are_told_with_their_place() {
     let have = BTreeSet::from(["web".to_owned()]);
     let warnings = c.without_file(&have);
     assert_eq!(warnings.len(), 1);
-    assert_eq!(warnings[0].line_column(), (8, 18));
+    assert_eq!(warnings[0].line_column(), (8, 19));
     assert_eq!(warnings[0].hint.as_deref(), Some("did you mean `web`?"));
 }

@@ -46,6 +46,10 @@ fn what_concerns_one_hop_goes() {
         "GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\nHost: a\r\nD: 4\r\n\r\n",
     );
     check_request(
+        "PUT / HTTP/1.0\r\nHost: a\r\nExpect: x\r\nContent-Length: 1\r\n\r\n",
+        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n",
+    );
+    check_request(
         "GET / HTTP/1.1\r\nTE: x\r\nHost: a\r\nTE: x\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     );

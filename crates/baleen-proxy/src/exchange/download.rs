@@ -160,6 +160,12 @@ impl Download {
         self.framing == Framing::UntilClose
     }
 
+    /// Whether any byte of the head at hand was written.
+    #[inline]
+    pub fn has_begun(&self) -> bool {
+        self.head_sent || !self.piece.is_untouched()
+    }
+
     /// Whether something of the final response waits for the downstream.
     pub fn is_held_up(&self) -> bool {
         self.piece.is_pending()

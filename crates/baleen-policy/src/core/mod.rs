@@ -1,0 +1,137 @@
+//! One worker's routes, clusters, calls, connections and timers, composed: inputs in, actions out.
+//!
+//! Every decision is made inside an input; [`Core::poll`] only hands out what was decided. Each input ends by serving the
+//! calls that wait for slots which came free in it, and, in debug builds, with [`Core::invariants`].
+//!
+//! | file | what happens there |
+//! |---|---|
+//! | `start.rs` | a call arrives, waits for a slot, starts an attempt |
+//! | `attempt.rs` | an attempt goes on |
+//! | `finish.rs` | an attempt is settled, a call retried, refused or ended |
+//! | `timers.rs` | times run out |
+//! | `control.rs` | endpoints, targets, settings and verdicts change |
+//! | `check.rs` | what must always hold |
+//!
+//! Not here: recording (`engine.rs`). Tested: `tests.rs`, with random inputs, and by the virtual harness.
+
+mod attempt;
+pub(crate) mod calls;
+mod check;
+mod control;
+mod finish;
+mod start;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use baleen_base::{CallId, ClusterId, Cx, Tick, WorkerId};
+use serde::{Deserialize, Serialize};
+
+use crate::clients::Clients;
+use crate::cluster::Cluster;
+use crate::params::WorkerParams;
+use crate::pool::Conns;
+use crate::route::{Bound, Route};
+use crate::{Action, Input};
+use calls::Calls;
+
+/// One worker's policy. See the crate's documentation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Core {
+    worker: WorkerId,
+    workers: u16,
+    params: WorkerParams,
+    routes: Vec<Option<Route>>,
+    clusters: Vec<Option<Cluster>>,
+    targets: Vec<Option<Bound>>,
+    calls: Calls,
+    conns: Conns,
+    clients: Clients,
+    /// Bounded by what one turn of inputs causes: a driver drains it after each.
+    actions: VecDeque<Action>,
+    /// Clusters of which a slot came free for this worker's waiters. Empty between inputs.
+    freed: Vec<ClusterId>,
+}
+
+impl Core {
+    /// The core of one of `workers` workers, without settings: they come as inputs.
+    #[must_use]
+    pub fn new(worker: WorkerId, workers: u16) -> Core {
+        Core {
+            worker,
+            workers,
+            params: WorkerParams::default(),
+            routes: Vec::new(),
+            clusters: Vec::new(),
+            targets: Vec::new(),
+            calls: Calls::new(),
+            conns: Conns::new(),
+            clients: Clients::new(),
+            actions: VecDeque::new(),
+            freed: Vec::new(),
+        }
+    }
+
+    /// Take any input. `Some` for [`Input::Arrive`].
+    #[inline]
+    pub fn input(&mut self, cx: &mut Cx<'_>, input: Input) -> Option<CallId> {
+        match input {
+            Input::Arrive(facts) => return Some(self.arrive(cx, facts)),
+            Input::Attempt(id, event) => self.attempt(cx, id, event),
+            Input::Abandon(id) => self.abandon(cx, id),
+            Input::Client(id, event) => self.client(cx, id, event),
+            Input::ConnClosed(id) => self.conn_closed(cx, id),
+            Input::Apply(cluster, set) => self.apply(cx, cluster, &set),
+            Input::Bind(target, tree) => self.bind(target, tree.as_deref()),
+            Input::Reconfigure(params) => self.reconfigure(cx, &params),
+            Input::Fleet(verdict) => self.fleet(cx, verdict),
+            Input::SlotFree(cluster) => self.slot_free(cx, cluster),
+            Input::Deadline => self.on_deadline(cx),
+        }
+        None
+    }
+
+    /// The next thing to do.
+    #[inline]
+    pub fn poll(&mut self, _cx: &mut Cx<'_>) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Core::on_deadline`] is due; a lower bound. Being early, late or twice does no harm.
+    #[inline]
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Tick> {
+        let least = |a: Option<Tick>, b: Option<Tick>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let conns_clients = least(self.conns.next_deadline(), self.clients.next_deadline());
+        least(self.calls.next_deadline(), conns_clients)
+    }
+
+    /// The worker this core belongs to.
+    #[must_use]
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// End of an input: whoever waits for a slot that came free gets it.
+    #[inline]
+    fn finish(&mut self, cx: &mut Cx<'_>) {
+        while let Some(cluster) = self.freed.pop() {
+            self.serve(cx, cluster);
+        }
+        #[cfg(debug_assertions)]
+        self.sample(cx.now);
+    }
+
+    #[inline]
+    fn cluster(&mut self, id: ClusterId) -> Option<&mut Cluster> {
+        self.clusters.get_mut(id.index()).and_then(Option::as_mut)
+    }
+}
+
+pub use crate::view::{ClusterView, EndpointView, View};
