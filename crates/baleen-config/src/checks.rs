@@ -20,7 +20,7 @@ use crate::value::show_duration;
 
 /// Every check.
 pub(crate) fn all(draft: &Draft, findings: &mut Findings) {
-    if draft.listeners.is_empty() {
+    if draft.no_listener {
         let error = Diagnostic::error(&draft.root, "there is no listener")
             .label("expected a `[[listener]]` in this file");
         findings.push(error.hint("add [[listener]] and below it listen = \"127.0.0.1:8080\""));
@@ -51,18 +51,16 @@ fn addresses(draft: &Draft, findings: &mut Findings) {
         if addr.port() == 0 {
             continue;
         }
-        for (other, first, what) in &seen {
-            if *other == addr {
-                let error = Diagnostic::error(place, format!("{addr} is listened on twice"));
-                findings.push(
-                    error.label(format!("{who} here")).related(first, format!("{what} here")),
-                );
-            } else if overlap(*other, addr) {
-                let title = format!("{addr} and {other} overlap");
-                let warning =
-                    Diagnostic::warning(place, title).label("the more exact address wins");
-                findings.push(warning.related(first, format!("{what} here")));
-            }
+        let same = seen.iter().find(|(other, ..)| *other == addr);
+        let near = seen.iter().find(|(other, ..)| overlap(*other, addr));
+        if let Some((_, first, what)) = same {
+            let error = Diagnostic::error(place, format!("{addr} is listened on twice"));
+            findings
+                .push(error.label(format!("{who} here")).related(first, format!("{what} here")));
+        } else if let Some((other, first, what)) = near {
+            let warning = Diagnostic::warning(place, format!("{addr} and {other} overlap"));
+            let warning = warning.label("the more exact address wins");
+            findings.push(warning.related(first, format!("{what} here")));
         }
         seen.push((addr, place, who));
     }
@@ -137,7 +135,7 @@ fn names(draft: &Draft, findings: &mut Findings) {
     let distinct: BTreeSet<&str> = templates().map(|t| t.as_str()).collect();
     let distinct: Vec<_> =
         distinct.iter().filter_map(|text| templates().find(|t| t.as_str() == *text)).collect();
-    if distinct.is_empty() {
+    if !draft.listeners_whole {
         return;
     }
     for (name, (place, _)) in &draft.routes {
@@ -157,29 +155,30 @@ fn names(draft: &Draft, findings: &mut Findings) {
 fn clusters_exist(draft: &Draft, findings: &mut Findings) {
     let empty = |at: &&At<Vec<_>>| at.value.is_empty();
     for (name, (_, cluster)) in &draft.clusters {
-        if let Some(at) = cluster.endpoints.as_ref().filter(empty) {
+        if let Some(at) =
+            cluster.endpoints.as_ref().filter(empty).filter(|_| !findings.has_errors())
+        {
             findings.push(
                 Diagnostic::warning(&at.place, format!("cluster `{name}` has no endpoints"))
                     .label("every request to it is refused"),
             );
         }
     }
-    if draft.services_dir.is_some() {
+    if draft.has_namer {
         return;
     }
-    let known = || {
-        let all = draft.clusters.iter();
-        all.filter(|(_, (_, c))| c.endpoints.is_some()).map(|(name, _)| name.as_str())
-    };
+    let all = draft.clusters.iter();
+    let known: BTreeSet<&str> =
+        all.filter(|(_, (_, c))| c.endpoints.is_some()).map(|(name, _)| name.as_str()).collect();
     let namer = "or add [namer.files] for clusters that live in files";
     let mut said = BTreeSet::new();
     for at in draft.references() {
-        if known().any(|name| name == at.value) {
+        if known.contains(at.value.as_str()) {
             continue;
         }
         said.insert(at.value.clone());
         let error = Diagnostic::error(&at.place, format!("there is no cluster `{}`", at.value));
-        let hint = match nearest(&at.value, known()) {
+        let hint = match nearest(&at.value, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("add [cluster.{}] with endpoints, {namer}", at.value),
         };
@@ -195,7 +194,7 @@ fn clusters_exist(draft: &Draft, findings: &mut Findings) {
             );
         }
     }
-    if known().next().is_none() && draft.references().is_empty() && draft.clusters.is_empty() {
+    if known.is_empty() && draft.references().is_empty() && draft.clusters.is_empty() {
         let error = Diagnostic::error(&draft.root, "there is no cluster")
             .label("requests would lead nowhere");
         findings.push(error.hint(format!("add [cluster.NAME] with endpoints, {namer}")));

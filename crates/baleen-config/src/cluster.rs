@@ -51,7 +51,7 @@ pub(crate) fn read(
     if named.is_some()
         && let Some(list) = r.texts("endpoints")
     {
-        layer.endpoints = endpoints(&list, r.findings);
+        layer.endpoints = Some(endpoints(&list, r.findings));
     }
     match r.table_or_word("balance") {
         Some((def, TableOrWord::Table(table, place))) => {
@@ -111,17 +111,15 @@ fn pool_order(word: &str) -> PoolOrder {
     if word == "random" { PoolOrder::Random } else { PoolOrder::LeastRecentlyUsed }
 }
 
-fn endpoints(list: &At<Vec<&Node>>, findings: &mut Findings) -> Option<At<Vec<Endpoint>>> {
+fn endpoints(list: &At<Vec<&Node>>, findings: &mut Findings) -> At<Vec<Endpoint>> {
     let mut seen: BTreeMap<SocketAddr, Place> = BTreeMap::new();
     let mut found = Vec::new();
-    let mut whole = true;
     for node in &list.value {
         let Some(text) = node.as_str() else { continue };
         match endpoint::parse_endpoint(text) {
             Ok(endpoint) => {
                 if let Some(first) = seen.insert(endpoint.addr, node.place.clone()) {
                     findings.push(endpoint::duplicate(&node.place, &first, endpoint.addr));
-                    whole = false;
                 }
                 found.push(endpoint);
             }
@@ -129,11 +127,10 @@ fn endpoints(list: &At<Vec<&Node>>, findings: &mut Findings) -> Option<At<Vec<En
                 let place = node.inside(error.span.clone());
                 let error = endpoint::LineError { span: 0..place.span.len(), ..error };
                 findings.push(endpoint::line_error(&place, error));
-                whole = false;
             }
         }
     }
-    whole.then(|| At::new(found, &list.place))
+    At::new(found, &list.place)
 }
 
 impl ClusterLayer {

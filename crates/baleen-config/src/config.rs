@@ -19,7 +19,7 @@ use crate::route::{self, RouteLayer};
 use crate::span::{At, Place};
 use crate::table::Def;
 use crate::target::TargetSpec;
-use crate::tree::{Table, Value};
+use crate::tree::{Entry, Table, Value};
 use crate::value::Wrong;
 use crate::{checks, keys};
 
@@ -122,6 +122,12 @@ impl Config {
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) root: Place,
+    /// There is none, and none that was wrong.
+    pub(crate) no_listener: bool,
+    /// Each of them could be read.
+    pub(crate) listeners_whole: bool,
+    /// There is one, be it wrong.
+    pub(crate) has_namer: bool,
     pub(crate) admin: Option<At<Option<SocketAddr>>>,
     pub(crate) listeners: Vec<ReadListener>,
     pub(crate) services_dir: Option<At<PathBuf>>,
@@ -178,7 +184,10 @@ pub(crate) fn read(
         .into_iter()
         .map(|(def, table, place)| listener::read(def, table, place, r.findings))
         .collect();
-    let whole = listeners.iter().all(Option::is_some) && !broken;
+    let has = |key: &str| table.iter().find(|e| e.key == key);
+    let empty = |e: &Entry| matches!(&e.node.value, Value::Array(items) if items.is_empty());
+    let no_listener = has("listener").is_none_or(empty);
+    let listeners_whole = !listeners.is_empty() && listeners.iter().all(Option::is_some);
     let services_dir = match r.table("namer") {
         Some((def, table, place)) => read_namer(def, table, place, r.findings),
         None => None,
@@ -195,6 +204,9 @@ pub(crate) fn read(
     let listeners = listeners.into_iter().flatten().collect();
     let draft = Draft {
         root: root.clone(),
+        no_listener,
+        listeners_whole,
+        has_namer: has("namer").is_some(),
         admin,
         listeners,
         services_dir,
@@ -203,7 +215,7 @@ pub(crate) fn read(
         cluster,
         clusters,
     };
-    if whole {
+    if !broken {
         checks::all(&draft, findings);
     }
     (!findings.has_errors()).then(|| finish(draft, workers, files))

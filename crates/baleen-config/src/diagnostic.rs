@@ -147,6 +147,8 @@ pub(crate) struct Findings {
     list: Vec<Diagnostic>,
     more: usize,
     errors: usize,
+    /// Lines that are not TOML: what else is said of them is guesswork.
+    broken: Vec<(Arc<Source>, usize)>,
 }
 
 impl Findings {
@@ -168,12 +170,36 @@ impl Findings {
         }
     }
 
+    /// A mistake in the form of a file. Only the first of a line is kept.
+    pub(crate) fn push_broken(&mut self, diagnostic: Diagnostic) {
+        let line = (Arc::clone(&diagnostic.place.source), diagnostic.line_column().0);
+        if !self.broken.contains(&line) && self.broken.len() < DIAGNOSTICS_MAX {
+            self.broken.push(line);
+            self.push(diagnostic);
+        }
+        self.errors += 1;
+    }
+
+    /// Whether more would only be counted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors > 2 * DIAGNOSTICS_MAX
+    }
+
     pub(crate) fn has_errors(&self) -> bool {
         self.errors > 0
     }
 
     /// In order of files (as they were read) and lines; errors and warnings mixed.
     pub(crate) fn finish(mut self, files: &[Arc<Source>]) -> Vec<Diagnostic> {
+        let mut seen = Vec::new();
+        self.list.retain(|d| {
+            // The mistake in form was the first to be found in its line.
+            let line = (Arc::clone(&d.place.source), d.line_column().0);
+            let again = seen.contains(&line);
+            let keep = !again || !self.broken.contains(&line);
+            seen.push(line);
+            keep
+        });
         let order = |d: &Diagnostic| {
             let file = files.iter().position(|s| s.name == d.place.source.name);
             (file.unwrap_or(files.len()), d.place.span.start)

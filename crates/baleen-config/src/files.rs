@@ -90,14 +90,14 @@ impl Reading<'_> {
     fn file(&mut self, path: &Path, asked: Option<&Place>) -> Option<Table> {
         if let Err(error) = self.may_read(path, asked) {
             self.broken = true;
-            self.findings.push(error);
+            self.findings.push(*error);
             return None;
         }
         let source = match self.text(path, asked) {
             Ok(source) => source,
             Err(error) => {
                 self.broken = true;
-                self.findings.push(error);
+                self.findings.push(*error);
                 return None;
             }
         };
@@ -115,9 +115,9 @@ impl Reading<'_> {
         Some(table)
     }
 
-    fn may_read(&self, path: &Path, asked: Option<&Place>) -> Result<(), Diagnostic> {
+    fn may_read(&self, path: &Path, asked: Option<&Place>) -> Result<(), Box<Diagnostic>> {
         let Some(place) = asked else { return Ok(()) };
-        let error = |title: String| Err(Diagnostic::error(place, title));
+        let error = |title: String| Err(Box::new(Diagnostic::error(place, title)));
         let same = |other: &Path| lexical(other) == lexical(path);
         if self.open.iter().any(|open| same(open)) {
             return error(format!("{} includes itself", path.display()));
@@ -134,11 +134,11 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn text(&self, path: &Path, asked: Option<&Place>) -> Result<Arc<Source>, Diagnostic> {
+    fn text(&self, path: &Path, asked: Option<&Place>) -> Result<Arc<Source>, Box<Diagnostic>> {
         let shown = path.display();
         let error = |title: String| match asked {
-            Some(place) => Diagnostic::error(place, title),
-            None => Diagnostic::file_error(path, title),
+            Some(place) => Box::new(Diagnostic::error(place, title)),
+            None => Box::new(Diagnostic::file_error(path, title)),
         };
         let bytes =
             self.files.read(path).map_err(|e| error(format!("can not read {shown}: {e}")))?;
@@ -149,8 +149,10 @@ impl Reading<'_> {
             let good = e.utf8_error().valid_up_to();
             let source = Source::new(path, String::from_utf8_lossy(e.as_bytes()).into_owned());
             let end = source.clamp(&(good..good + 1)).end;
-            Diagnostic::error(&Place { source, span: good..end }, "this is not UTF-8 text")
-                .label("from here")
+            Box::new(
+                Diagnostic::error(&Place { source, span: good..end }, "this is not UTF-8 text")
+                    .label("from here"),
+            )
         })
     }
 }

@@ -156,7 +156,7 @@ pub static LISTENER: Def = Def {
             Kind::Integer(1, 1000),
             "100",
             Scope::Request,
-            "Most header fields of a request, and of its trailers; above it the answer is 431.",
+            "Most header fields of a request; above it the answer is 431.",
         ),
         key(
             "request_line_bytes",

@@ -41,6 +41,9 @@ impl<'a, 'f> Reader<'a, 'f> {
     ) -> Reader<'a, 'f> {
         let children = def.named.is_some() && named.is_none();
         for entry in table {
+            if findings.is_full() {
+                break;
+            }
             let known =
                 def.key(&entry.key).filter(|k| named.is_some() || k.stands == Stands::Anywhere);
             let child = children
@@ -98,7 +101,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     fn wrong(&mut self, name: &str, place: &Place, wrong: Wrong) {
-        let title = format!("`{name}` can not be this");
+        let title = format!("invalid value for `{name}`");
         self.findings
             .push(Diagnostic::error(place, title).label(wrong.label).maybe_hint(wrong.hint));
     }
@@ -198,10 +201,7 @@ impl<'a, 'f> Reader<'a, 'f> {
         };
         let Value::Array(items) = &node.value else {
             let label = format!("expected {}, found {}", key.kind.expected(), node.kind());
-            let hint = match node.as_str() {
-                Some(text) => Some(format!("did you mean [\"{text}\"]?")),
-                None => None,
-            };
+            let hint = node.as_str().map(|text| format!("did you mean [\"{text}\"]?"));
             self.wrong(name, &node.place, Wrong { label, hint });
             return None;
         };
@@ -283,7 +283,10 @@ impl<'a, 'f> Reader<'a, 'f> {
             if text == "off" {
                 return Ok(None);
             }
-            let or_off = |w: Wrong| Wrong { label: format!("{}, or \"off\"", w.label), ..w };
+            let or_off = |w: Wrong| match w.label.starts_with("expected") {
+                true => Wrong { label: format!("{}, or \"off\"", w.label), ..w },
+                false => w,
+            };
             value::address(text).map(Some).map_err(or_off)
         })
     }

@@ -9,7 +9,7 @@ use crate::table::{Def, Key, Kind, Stands};
 
 const INTRO: &str = "# Configuration
 
-This page is printed from the list of settings that the parser uses: `baleen config --defaults`.
+This page is printed from the list of settings that the parser uses.
 
 `baleen check FILE` reports every mistake at once, with line, caret and the nearest valid spelling, and what is legal but
 dangerous. A wrong configuration starts nothing.
@@ -32,30 +32,26 @@ workers.
 #[must_use]
 pub fn reference_markdown() -> String {
     let mut out = String::from(INTRO);
-    let _ = writeln!(out, "\n## The file\n\n{}\n", ROOT.doc);
+    let _ = writeln!(out, "\n## The file\n\n{}", ROOT.doc);
     keys(&ROOT, &mut out);
     for key in ROOT.keys {
         if let Some(def) = key.kind.inner() {
-            section(def, key, 2, &mut out);
+            section(def, is_list(key), 2, &mut out);
         }
     }
     out
 }
 
-fn section(def: &Def, key: &Key, level: usize, out: &mut String) {
-    let list = matches!(key.kind, Kind::Tables(..));
+fn section(def: &Def, list: bool, level: usize, out: &mut String) {
     let heading = if list { format!("[[{}]]", def.path) } else { format!("[{}]", def.path) };
-    let _ = writeln!(out, "\n{} `{heading}`\n\n{}\n", "#".repeat(level), def.doc);
-    if !key.doc.is_empty() {
-        let _ = writeln!(out, "{}\n", key.doc);
-    }
+    let _ = writeln!(out, "\n{} `{heading}`\n\n{}", "#".repeat(level), def.doc);
     keys(def, out);
     if let Some(named) = &def.named {
         let _ = writeln!(out, "\n`{}`: {}", named.example, named.doc);
     }
     for key in def.keys {
         if let Some(inner) = key.kind.inner() {
-            section(inner, key, (level + 1).min(4), out);
+            section(inner, is_list(key), (level + 1).min(4), out);
         }
     }
 }
@@ -65,7 +61,7 @@ fn keys(def: &Def, out: &mut String) {
     if plain.is_empty() {
         return;
     }
-    let _ = writeln!(out, "| key | type | default | scope | meaning |\n|---|---|---|---|---|");
+    let _ = writeln!(out, "\n| key | type | default | scope | meaning |\n|---|---|---|---|---|");
     for key in plain {
         let default = match (key.required, key.default) {
             (true, _) => "required".to_owned(),
@@ -82,6 +78,10 @@ fn keys(def: &Def, out: &mut String) {
         );
         let _ = writeln!(out, "{line}");
     }
+}
+
+fn is_list(key: &Key) -> bool {
+    matches!(key.kind, Kind::Tables(..))
 }
 
 /// Whether it is described under a heading of its own.
@@ -115,7 +115,7 @@ fn table(def: &Def, out: &mut String) {
     }
     for key in def.keys {
         if let Some(inner) = key.kind.inner() {
-            let list = matches!(key.kind, Kind::Tables(..));
+            let list = is_list(key);
             let heading =
                 if list { format!("# [[{}]]", inner.path) } else { format!("[{}]", inner.path) };
             let heading = if inner.path.starts_with("namer") {

@@ -3,12 +3,11 @@
 //! Everything that comes from a file is shown with control characters made visible. Tested: in `tests/it/`.
 
 use std::ops::Range;
-use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Related, Severity};
 use crate::span::Place;
 
 /// Longest piece of a line that is shown, in bytes; more would not be read.
@@ -61,11 +60,11 @@ fn one(d: &Diagnostic, renderer: &Renderer) -> String {
         Severity::Warning => Level::WARNING,
     };
     let mut elements: Vec<Element<'_>> = Vec::new();
-    if !d.place.source.text.is_empty() || d.place.source.name != Path::new("") {
-        elements.push(snippet(&d.place, &d.label, AnnotationKind::Primary));
-    }
-    for related in &d.related {
-        elements.push(snippet(&related.place, &related.label, AnnotationKind::Context));
+    let (here, elsewhere): (Vec<_>, Vec<_>) =
+        d.related.iter().partition(|r| same_line(&r.place, &d.place));
+    elements.push(snippet(&d.place, &d.label, AnnotationKind::Primary, &here));
+    for related in elsewhere {
+        elements.push(snippet(&related.place, &related.label, AnnotationKind::Context, &[]));
     }
     for note in &d.notes {
         elements.push(Level::NOTE.message(clean(note)).into());
@@ -77,18 +76,38 @@ fn one(d: &Diagnostic, renderer: &Renderer) -> String {
     renderer.render(&[group])
 }
 
-/// The one line where a place begins, with a caret under the part of it that is in that line.
-fn snippet(place: &Place, label: &str, kind: AnnotationKind) -> Element<'static> {
+fn same_line(a: &Place, b: &Place) -> bool {
+    let line = |p: &Place| p.source.line_column(p.span.start).0;
+    a.source == b.source && line(a) == line(b)
+}
+
+/// The one line where a place begins, with a caret under the part of it that is in that line, and what else is there.
+fn snippet(
+    place: &Place,
+    label: &str,
+    kind: AnnotationKind,
+    also: &[&Related],
+) -> Element<'static> {
     let source = &place.source;
     let span = source.clamp(&place.span);
     let (line, _) = source.line_column(span.start);
     let (text, within) = one_line(&source.text, span);
+    let related = also.iter().map(|r| {
+        let (_, within) = one_line(&source.text, source.clamp(&r.place.span));
+        (within.start.min(text.len())..within.end.min(text.len()), clean(&r.label))
+    });
+    let related: Vec<_> = related.filter(|(span, _)| text.get(span.clone()).is_some()).collect();
     let annotation = kind.span(within);
     let annotation = if label.is_empty() { annotation } else { annotation.label(clean(label)) };
     Snippet::source(text)
         .line_start(line)
         .path(clean(&source.name.display().to_string()))
         .annotation(annotation)
+        .annotations(
+            related
+                .into_iter()
+                .map(|(span, label)| AnnotationKind::Context.span(span).label(label)),
+        )
         .into()
 }
 
@@ -97,7 +116,10 @@ fn snippet(place: &Place, label: &str, kind: AnnotationKind) -> Element<'static>
 fn one_line(text: &str, span: Range<usize>) -> (String, Range<usize>) {
     let start = text.get(..span.start).and_then(|t| t.rfind('\n')).map_or(0, |i| i + 1);
     let rest = text.get(start..).unwrap_or("");
-    let line = rest.split('\n').next().unwrap_or("").trim_end_matches('\r');
+    let line = match rest.split_once('\n') {
+        Some((line, _)) => line.strip_suffix('\r').unwrap_or(line),
+        None => rest,
+    };
     let mut from = span.start - start;
     let mut to = (span.end - start).clamp(from.min(line.len()), line.len());
     from = from.min(line.len());
@@ -132,7 +154,10 @@ fn clean(text: &str) -> String {
 #[must_use]
 pub fn to_json(diagnostics: &[Diagnostic]) -> String {
     let list: Vec<Value> = diagnostics.iter().map(json_of).collect();
-    Value::Array(list).to_string()
+    let text = Value::Array(list).to_string();
+    // The printer leaves DEL and C1 as they are, which some terminals obey.
+    let escaped = |c: char| format!("\\u{:04x}", u32::from(c));
+    text.chars().map(|c| if c.is_control() { escaped(c) } else { c.to_string() }).collect()
 }
 
 fn json_of(d: &Diagnostic) -> Value {

@@ -45,7 +45,9 @@ pub(crate) fn read(
     if named.is_some()
         && let Some(entry) = r.entry("to")
     {
-        layer.to = target::read(&entry.node, r.findings).map(|t| At::new(t, &entry.node.place));
+        // What is wrong was said; the name leads somewhere all the same.
+        let target = target::read(&entry.node, r.findings).unwrap_or_else(Target::nowhere);
+        layer.to = Some(At::new(target, &entry.node.place));
     }
     layer.total_timeout = r.duration("total_timeout");
     layer.try_timeout = r.duration("try_timeout");

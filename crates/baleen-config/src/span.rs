@@ -36,7 +36,11 @@ impl Source {
         let before = self.text.get(..at).unwrap_or("");
         let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |i| i + 1);
-        (line, before.get(start..).unwrap_or("").trim_end_matches('\r').chars().count() + 1)
+        let mut before = before.get(start..).unwrap_or("");
+        if self.text.as_bytes().get(at) == Some(&b'\n') {
+            before = before.strip_suffix('\r').unwrap_or(before);
+        }
+        (line, before.chars().count() + 1)
     }
 
     /// The same range, within the text and between characters.

@@ -45,6 +45,13 @@ pub(crate) struct Target {
     pub(crate) clusters: Vec<At<String>>,
 }
 
+impl Target {
+    /// Stands for one that is wrong.
+    pub(crate) fn nowhere() -> Target {
+        Target { spec: TargetSpec::Alt(Vec::new()), clusters: Vec::new() }
+    }
+}
+
 /// Reads a target.
 pub(crate) fn read(node: &Node, findings: &mut Findings) -> Option<Target> {
     let mut reading = Reading { clusters: Vec::new(), findings };
@@ -174,7 +181,7 @@ impl Reading<'_> {
         if number.is_none() {
             let label = format!("expected a whole number from 1 to {WEIGHT_MAX}");
             self.findings
-                .push(Diagnostic::error(&node.place, "`weight` can not be this").label(label));
+                .push(Diagnostic::error(&node.place, "invalid value for `weight`").label(label));
         }
         number
     }

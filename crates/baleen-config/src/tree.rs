@@ -82,17 +82,14 @@ impl Node {
 pub(crate) fn parse(source: &Arc<Source>, findings: &mut Findings) -> (Table, bool) {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     let broken = !errors.is_empty();
-    let mut last_line = 0;
     for error in errors {
         let span = error.span().unwrap_or(0..0);
-        let (line, _) = source.line_column(span.start);
-        if std::mem::replace(&mut last_line, line) == line {
-            continue;
-        }
         let place = Place { source: Arc::clone(source), span };
         let mut lines = error.message().lines();
         let title = lines.next().unwrap_or("not valid TOML").trim_end_matches(',').to_owned();
-        findings.push(Diagnostic::error(&place, title).label(lines.collect::<Vec<_>>().join(" ")));
+        findings.push_broken(
+            Diagnostic::error(&place, title).label(lines.collect::<Vec<_>>().join(" ")),
+        );
     }
     (convert_table(source, table.get_ref(), findings), broken)
 }

@@ -177,6 +177,11 @@ pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
         return Ok(addr);
     }
     if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        if ip.is_ipv6() && !text.starts_with('[') {
+            let wrong =
+                Wrong::new("an IPv6 address stands in brackets, before a colon and the port");
+            return Err(wrong.hint(format!("write for example \"[{ip}]:8080\"")));
+        }
         let hint = match ip {
             IpAddr::V4(ip) => SocketAddrV4::new(ip, 8080).to_string(),
             IpAddr::V6(ip) => SocketAddrV6::new(ip, 8080, 0, 0).to_string(),
@@ -196,10 +201,6 @@ pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
         let hint = format!("\"0.0.0.0:{port}\" is every IPv4 address of this machine");
         return Err(Wrong::new("the address is missing").hint(hint));
     }
-    if let Ok(IpAddr::V6(ip)) = host.parse::<IpAddr>() {
-        return Err(Wrong::new("an IPv6 address stands in brackets")
-            .hint(format!("did you mean \"[{ip}]:{port}\"?")));
-    }
     let number = host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     if number {
         return Err(Wrong::new("this is not a valid IPv4 address"));
@@ -216,9 +217,9 @@ fn port_number(text: &str) -> Option<u16> {
 #[must_use]
 pub fn show_duration(d: Duration) -> String {
     let nanos = d.as_nanos();
-    let unit = TIMES.iter().rev().find(|(_, factor)| nanos >= *factor && nanos % factor == 0);
+    let unit =
+        TIMES.iter().rev().find(|(_, factor)| nanos >= *factor && nanos.is_multiple_of(*factor));
     match unit {
-        // "90m" is easier to read than "5400s", but "120s" is what people write for two minutes and a day is "24h".
         Some((name, factor)) => format!("{}{name}", nanos / factor),
         None if nanos == 0 => "0s".into(),
         None => format!("{}us", nanos as f64 / 1e3),

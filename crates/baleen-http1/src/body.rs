@@ -246,9 +246,8 @@ impl BodyDecoder {
     /// Name and value of each trailer field, once the body is done.
     pub fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let done = self.trailers.as_deref().filter(|_| self.is_done());
-        done.into_iter().flat_map(|t| {
-            t.fields.list.iter().map(|f| (f.name.of(&t.raw), f.value.of(&t.raw)))
-        })
+        done.into_iter()
+            .flat_map(|t| t.fields.list.iter().map(|f| (f.name.of(&t.raw), f.value.of(&t.raw))))
     }
 }
 

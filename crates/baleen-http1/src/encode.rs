@@ -23,7 +23,8 @@ pub struct RequestEdits<'a> {
     /// One bit for each field not to send, besides those that concern one connection only, which
     /// never are sent.
     pub drop: u128,
-    /// How the body will be sent. `Content-Length` is kept if it says this, else replaced.
+    /// How the body will be sent. `Content-Length` is kept if it says this, else replaced; `Trailer`
+    /// is kept unless a chunked body stops being one.
     pub framing: Framing,
     /// What `Host` shall be, instead of what the request says. Needed for HTTP/1.0 requests that
     /// have none: without it an empty `Host` is sent (RFC 9112 3.2).
@@ -95,6 +96,9 @@ pub fn encode_request<'n>(
     if !keeps_length {
         drop |= head.mask(Known::ContentLength.bit());
     }
+    if loses_trailers(head.framing(), edits.framing) {
+        drop |= head.mask(Known::Trailer.bit());
+    }
     let absolute = head.form() == Target::Absolute;
     let target_has_host = absolute || head.form() == Target::Authority;
     let own_host = edits.host.is_some() || target_has_host || !head.has(Known::Host);
@@ -149,6 +153,9 @@ pub fn encode_response<'n>(
     if !keeps_length {
         drop |= head.mask(Known::ContentLength.bit());
     }
+    if loses_trailers(head.framing(), edits.framing) {
+        drop |= head.mask(Known::Trailer.bit());
+    }
     reserve(out, head.line.start, &head.fields);
 
     let said = head.line.of(buf);
@@ -173,6 +180,11 @@ pub fn encode_response<'n>(
 /// Is a `Content-Length` that came still right for what is sent?
 fn keeps_length(came: Framing, sent: Framing) -> bool {
     matches!((came, sent), (Framing::Length(a), Framing::Length(b)) if a == b)
+}
+
+/// Is a `Trailer` field that came no longer true of what is sent?
+fn loses_trailers(came: Framing, sent: Framing) -> bool {
+    came == Framing::Chunked && sent != Framing::Chunked
 }
 
 fn reserve(out: &mut Vec<u8>, start: u32, fields: &Fields) {
@@ -237,7 +249,7 @@ pub fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b": ");
     let start = out.len();
     out.extend_from_slice(value);
-    if crate::lex::text_end(value, 0) < value.len() {
+    if crate::lex::text_end(out, start) < out.len() {
         for b in out.iter_mut().skip(start).filter(|b| crate::lex::is_control(**b)) {
             *b = b' ';
         }

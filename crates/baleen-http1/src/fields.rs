@@ -4,7 +4,7 @@
 //! Not here: reading lines (`lex`), rules for one direction only (`request`, `response`). Tested
 //! through both directions in `request/tests.rs` and `response/tests.rs`.
 
-use crate::known::may_be_stripped;
+use crate::known::{is, may_be_stripped};
 use crate::lex::{is_token, trim};
 use crate::{Known, Rule, Span, Version};
 
@@ -38,6 +38,8 @@ pub(crate) struct Fields {
     pub(crate) seen: u32,
     /// One bit for each field that is not forwarded.
     pub(crate) hop_by_hop: u128,
+    /// Index of the first field of each name that was seen.
+    first: [u8; Known::COUNT],
 }
 
 /// What the `Connection` fields say.
@@ -75,7 +77,12 @@ impl Fields {
                     _ => Rule::LengthRepeated,
                 });
             }
-            self.seen |= bit;
+            if self.seen & bit == 0 {
+                self.seen |= bit;
+                if let Some(first) = self.first.get_mut(field.known as usize) {
+                    *first = self.list.len() as u8;
+                }
+            }
             if bit & Known::HOP_BY_HOP != 0 {
                 self.hop_by_hop |= 1 << (self.list.len() % FIELDS_MAX);
             }
@@ -90,7 +97,8 @@ impl Fields {
     }
 
     pub(crate) fn all(&self, known: Known) -> impl Iterator<Item = &Field> {
-        let list: &[Field] = if self.has(known) { &self.list } else { &[] };
+        let first = self.first.get(known as usize).copied().map_or(0, usize::from);
+        let list = self.list.get(first..).filter(|_| self.has(known)).unwrap_or_default();
         list.iter().filter(move |f| f.known == known)
     }
 
@@ -103,10 +111,15 @@ impl Fields {
         hits.fold(0, |mask, (i, _)| mask | 1 << (i % FIELDS_MAX))
     }
 
-    /// Reads all `Connection` fields and marks the fields they name as not to be forwarded.
+    /// Reads all `Connection` fields and marks the fields they name as not to be forwarded, but for
+    /// those that are meant for the other end or that we rely on: naming these has no effect.
     #[inline]
     pub(crate) fn connection(&mut self, buf: &[u8]) -> Result<Connection, Rule> {
-        if self.has(Known::Connection) { self.read_connection(buf) } else { Ok(Connection::default()) }
+        if self.has(Known::Connection) {
+            self.read_connection(buf)
+        } else {
+            Ok(Connection::default())
+        }
     }
 
     fn read_connection(&mut self, buf: &[u8]) -> Result<Connection, Rule> {
@@ -114,7 +127,16 @@ impl Fields {
         let mut options = 0;
         let mut marked = 0;
         for field in self.all(Known::Connection) {
-            for option in field.value.of(buf).split(|b| *b == b',').map(trim) {
+            let value = field.value.of(buf);
+            if is(value, b"keep-alive") {
+                found.keep_alive = true;
+                continue;
+            }
+            if is(value, b"close") {
+                found.close = true;
+                continue;
+            }
+            for option in value.split(|b| *b == b',').map(trim) {
                 options += 1;
                 if options > OPTIONS_MAX {
                     return Err(Rule::ConnectionOptions);
@@ -125,7 +147,7 @@ impl Fields {
                     10 if option.eq_ignore_ascii_case(b"keep-alive") => found.keep_alive = true,
                     7 if option.eq_ignore_ascii_case(b"upgrade") => found.upgrade = true,
                     _ if !is_token(option) => return Err(Rule::ConnectionSyntax),
-                    _ if !may_be_stripped(option) => return Err(Rule::ConnectionNominates),
+                    _ if !may_be_stripped(option) => {}
                     _ => marked |= self.mask_named(buf, option),
                 }
             }

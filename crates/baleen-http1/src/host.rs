@@ -7,57 +7,81 @@
 
 use core::net::Ipv6Addr;
 
+use crate::{Span, lex};
+
 const HOST_BYTES_MAX: usize = 255;
 
 /// Is `text` a host, then a colon and a port from 1 to 65535, the latter optional unless
 /// `port_needed`?
 #[must_use]
 pub fn is_authority(text: &[u8], port_needed: bool) -> bool {
-    let host_end = match text {
+    is_authority_at(text, Span::new(0, text.len()), port_needed)
+}
+
+/// [`is_authority`] for a part of `buf`: what surrounds it lets more of it be looked at at once.
+#[inline]
+pub(crate) fn is_authority_at(buf: &[u8], span: Span, port_needed: bool) -> bool {
+    let text = span.of(buf);
+    let host_bytes = match text {
         [b'[', inside @ ..] => {
             let Some(close) = inside.iter().position(|b| *b == b']') else { return false };
             let address = inside.get(..close).and_then(|a| core::str::from_utf8(a).ok());
-            if !address.is_some_and(|a| a.parse::<Ipv6Addr>().is_ok()) {
+            if address.is_none_or(|a| a.parse::<Ipv6Addr>().is_err()) {
                 return false;
             }
             close + 2
         }
-        _ => match name_end(text) {
-            Some(end) => end,
+        _ => match name_bytes(buf, span) {
+            Some(bytes) => bytes,
             None => return false,
         },
     };
-    match text.get(host_end..) {
+    match text.get(host_bytes..) {
         Some([]) => !port_needed,
         Some([b':', port @ ..]) => is_port(port),
         _ => false,
     }
 }
 
-/// Index after the name at the start, if that is one: no empty label but the one after a last dot.
-fn name_end(text: &[u8]) -> Option<usize> {
-    let mut label_bytes = 0;
-    let mut end = text.len();
-    for (i, b) in text.iter().enumerate() {
-        match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => label_bytes += 1,
-            b'.' if label_bytes > 0 => label_bytes = 0,
-            b':' => {
-                end = i;
+/// How long the name at the start is, if it is one: no empty label but the one after a last dot.
+#[inline]
+fn name_bytes(buf: &[u8], span: Span) -> Option<usize> {
+    let (start, end) = (span.start as usize, span.end as usize);
+    let mut label = start;
+    let mut block = start;
+    while block < end {
+        let mut stops = lex::plain_name_stops(buf, block);
+        while stops != 0 {
+            let at = block + stops.trailing_zeros() as usize;
+            stops &= stops - 1;
+            if at >= end {
                 break;
             }
-            _ => return None,
+            match buf.get(at) {
+                Some(b'.') if at > label => label = at + 1,
+                Some(b'_' | b'~') => {}
+                Some(b':') => return bounded(at - start),
+                _ => return None,
+            }
         }
+        block += 16;
     }
-    (1..=HOST_BYTES_MAX).contains(&end).then_some(end)
+    bounded(end - start)
+}
+
+fn bounded(bytes: usize) -> Option<usize> {
+    (1..=HOST_BYTES_MAX).contains(&bytes).then_some(bytes)
 }
 
 fn is_port(text: &[u8]) -> bool {
-    if text.is_empty() || text.len() > 5 || !text.iter().all(u8::is_ascii_digit) {
-        return false;
+    let mut port = 0;
+    for b in text {
+        if !b.is_ascii_digit() || port > 9999 {
+            return false;
+        }
+        port = port * 10 + u32::from(b - b'0');
     }
-    let port = text.iter().fold(0, |n: u32, b| n * 10 + u32::from(b - b'0'));
-    (1..=65535).contains(&port)
+    (1..=65535).contains(&port) && text.len() <= 5
 }
 
 #[cfg(test)]

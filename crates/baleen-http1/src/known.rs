@@ -32,9 +32,9 @@ pub enum Known {
 }
 
 /// Compares without regard to case. `lower` holds lower-case letters and hyphens only, and `name`
-/// is a token: then setting bit 5 maps exactly the two cases of a letter onto each other.
+/// no control bytes: then setting bit 5 maps exactly the two cases of a letter onto each other.
 #[inline(always)]
-fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
+pub(crate) fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     let Ok(name) = <&[u8; N]>::try_from(name) else { return false };
     let mut differs = 0;
     for i in 0..N {
@@ -44,6 +44,9 @@ fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
 }
 
 impl Known {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::ProxyAuthorization as usize + 1;
+
     /// Recognises a field name; `name` must be a token.
     #[inline]
     #[must_use]
@@ -103,10 +106,8 @@ impl Known {
         | Self::Traceparent.bit();
 
     /// Known names that are harmless in a trailer section.
-    const FINE_IN_TRAILERS: u32 = Self::Other.bit()
-        | Self::Via.bit()
-        | Self::XRequestId.bit()
-        | Self::Traceparent.bit();
+    const FINE_IN_TRAILERS: u32 =
+        Self::Other.bit() | Self::Via.bit() | Self::XRequestId.bit() | Self::Traceparent.bit();
 }
 
 /// Other names that change what a message means: controls, conditionals, authentication, content

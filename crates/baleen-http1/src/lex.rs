@@ -74,15 +74,16 @@ fn is_plain_name_byte(b: u8) -> bool {
 #[cfg(target_arch = "x86_64")]
 mod sixteen {
     use core::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_max_epu8, _mm_min_epu8, _mm_movemask_epi8,
-        _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8, _mm_sub_epi8,
+        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_min_epu8, _mm_movemask_epi8,
+        _mm_or_si128, _mm_set1_epi8, _mm_sub_epi8,
     };
 
     #[inline]
     #[target_feature(enable = "sse2")]
+    #[allow(unsafe_code, reason = "there is no safe load of sixteen bytes")]
     fn load(bytes: &[u8; 16]) -> __m128i {
-        let all = u128::from_le_bytes(*bytes);
-        _mm_set_epi64x((all >> 64) as i64, all as i64)
+        // SAFETY: reads the sixteen bytes that the reference is to, of any alignment.
+        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
     }
 
     #[inline]
@@ -141,7 +142,7 @@ mod sixteen {
 
     /// Control bytes.
     #[inline(always)]
-    #[allow(unsafe_code, reason = "the one thing that has no safe form")]
+    #[allow(unsafe_code, reason = "a call into a feature that every x86-64 has")]
     pub(super) fn controls(bytes: &[u8; 16]) -> u32 {
         // SAFETY: SSE2 is part of x86-64; the function touches no memory but its argument.
         unsafe { controls_sse2(bytes) }
@@ -149,7 +150,7 @@ mod sixteen {
 
     /// Bytes that end a request target.
     #[inline(always)]
-    #[allow(unsafe_code, reason = "the one thing that has no safe form")]
+    #[allow(unsafe_code, reason = "a call into a feature that every x86-64 has")]
     pub(super) fn target_stops(bytes: &[u8; 16]) -> u32 {
         // SAFETY: SSE2 is part of x86-64; the function touches no memory but its argument.
         unsafe { target_stops_sse2(bytes) }
@@ -157,7 +158,7 @@ mod sixteen {
 
     /// Bytes other than letters, digits and the hyphen.
     #[inline(always)]
-    #[allow(unsafe_code, reason = "the one thing that has no safe form")]
+    #[allow(unsafe_code, reason = "a call into a feature that every x86-64 has")]
     pub(super) fn name_stops(bytes: &[u8; 16]) -> u32 {
         // SAFETY: SSE2 is part of x86-64; the function touches no memory but its argument.
         unsafe { name_stops_sse2(bytes) }
@@ -201,6 +202,11 @@ macro_rules! scanner {
                 }
                 at += 16;
             }
+            // The last sixteen bytes once more, for those of them that were not looked at.
+            if let (Some(bytes), Some(left)) = (buf.last_chunk::<16>(), buf.len().checked_sub(at)) {
+                let mask = $mask(bytes) >> (16 - left);
+                return if mask != 0 { at + mask.trailing_zeros() as usize } else { buf.len() };
+            }
             while let Some(b) = buf.get(at) {
                 if $stop(*b) {
                     return at;
@@ -224,6 +230,18 @@ scanner!(
     /// The first byte that is no letter, digit or hyphen.
     plain_name_end, sixteen::name_stops, |b| !is_plain_name_byte(b)
 );
+
+/// Which of the sixteen bytes from `at` are no letter, digit or hyphen; those past the end are.
+#[inline(always)]
+pub(crate) fn plain_name_stops(buf: &[u8], at: usize) -> u32 {
+    let rest = buf.get(at..).unwrap_or_default();
+    if let Some(bytes) = rest.first_chunk::<16>() {
+        return sixteen::name_stops(bytes);
+    }
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    sixteen::name_stops(&bytes)
+}
 
 /// The first byte that cannot be part of a token.
 #[inline(always)]
@@ -292,7 +310,8 @@ pub(crate) fn field_lines(
         if *stop != b':' || name_end == at {
             return no_field(buf, at, name_end).map_or(Ok(None), Err);
         }
-        let mut start = name_end + 1;
+        // Nearly always there is one space before the value and none behind it.
+        let mut start = name_end + 1 + usize::from(buf.get(name_end + 1) == Some(&b' '));
         while matches!(buf.get(start), Some(b' ' | b'\t')) {
             start += 1;
         }

@@ -83,7 +83,6 @@ rules! {
     CodingInHttp10 "coding-in-http-1.0" 400 "RFC 9112 6.1" "An HTTP/1.0 message has a Transfer-Encoding.";
     ConnectionSyntax "connection-syntax" 400 "RFC 9110 7.6.1" "Connection is not a list of tokens.";
     ConnectionOptions "connection-options" 400 "RFC 9110 7.6.1" "Connection lists too many options.";
-    ConnectionNominates "connection-nominates" 400 "RFC 9110 7.6.1" "Connection names a field that is meant for the other end.";
     UpgradeSyntax "upgrade-syntax" 400 "RFC 9110 7.8" "Upgrade is not a list of protocols.";
     Expectation "expectation" 417 "RFC 9110 10.1.1" "Expect asks for something other than 100-continue.";
     StatusLine "status-line" 502 "RFC 9112 4" "The status line is not a version, a status and a reason.";

@@ -4,74 +4,10 @@
 //! `request/tests.rs`.
 
 use crate::fields::{FIELDS_MAX, Field, Fields};
+use crate::host::is_authority_at;
 use crate::lex::{self, Progress};
-use crate::{Asked, Framing, Known, Limits, Parsed, Refusal, Rule, Span, Version, is_authority};
-
-/// Empty lines before a request line that are ignored: some old clients send one after a body.
-const EMPTY_LINES_MAX: usize = 2;
-
-/// What a request method is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "each variant is the method of that name")]
-pub enum Method {
-    #[default]
-    Get,
-    Head,
-    Post,
-    Put,
-    Delete,
-    Options,
-    Patch,
-    Trace,
-    Connect,
-    /// Any other token; methods are case-sensitive, so `get` is one.
-    Other,
-}
-
-impl Method {
-    /// The method of this name.
-    #[must_use]
-    pub fn of(name: &[u8]) -> Self {
-        match name {
-            b"GET" => Self::Get,
-            b"HEAD" => Self::Head,
-            b"POST" => Self::Post,
-            b"PUT" => Self::Put,
-            b"DELETE" => Self::Delete,
-            b"OPTIONS" => Self::Options,
-            b"PATCH" => Self::Patch,
-            b"TRACE" => Self::Trace,
-            b"CONNECT" => Self::Connect,
-            _ => Self::Other,
-        }
-    }
-
-    /// Does sending it twice mean the same as sending it once (RFC 9110 9.2.2)?
-    #[must_use]
-    pub const fn is_idempotent(self) -> bool {
-        self.is_safe() || matches!(self, Self::Put | Self::Delete)
-    }
-
-    /// Does it only read (RFC 9110 9.2.1)?
-    #[must_use]
-    pub const fn is_safe(self) -> bool {
-        matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace)
-    }
-}
-
-/// In which form the target came (RFC 9112 3.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Target {
-    /// `/path?query`
-    #[default]
-    Origin,
-    /// `http://host/path?query`; its authority replaces `Host`.
-    Absolute,
-    /// `host:port`, for CONNECT.
-    Authority,
-    /// `*`, for OPTIONS.
-    Asterisk,
-}
+use crate::start_line::{first_line, longest_line, no_method, no_target, supported, version};
+use crate::{Asked, Framing, Known, Limits, Method, Parsed, Refusal, Rule, Span, Target, Version};
 
 /// What requests are allowed to ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -233,7 +169,7 @@ impl RequestHead {
             if !options.allow_connect {
                 return Err(Rule::ConnectNotAllowed);
             }
-            if !is_authority(target, true) {
+            if !is_authority_at(buf, self.target, true) {
                 return Err(Rule::TargetForm);
             }
             self.form = Target::Authority;
@@ -249,10 +185,11 @@ impl RequestHead {
             self.form = Target::Asterisk;
             return Ok(());
         }
-        self.read_absolute(target)
+        self.read_absolute(buf)
     }
 
-    fn read_absolute(&mut self, target: &[u8]) -> Result<(), Rule> {
+    fn read_absolute(&mut self, buf: &[u8]) -> Result<(), Rule> {
+        let target = self.target.of(buf);
         let Some(scheme_bytes) = target.windows(3).position(|w| w == b"://") else {
             return Err(Rule::TargetForm);
         };
@@ -262,10 +199,10 @@ impl RequestHead {
         }
         let rest = rest.get(3..).unwrap_or_default();
         let bytes = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
-        if !is_authority(rest.get(..bytes).unwrap_or_default(), false) {
+        let start = self.target.start as usize + scheme_bytes + 3;
+        if !is_authority_at(buf, Span::new(start, start + bytes), false) {
             return Err(Rule::TargetAuthority);
         }
-        let start = self.target.start as usize + scheme_bytes + 3;
         self.form = Target::Absolute;
         self.authority = Some(Span::new(start, start + bytes));
         self.path = Span::new(start + bytes, self.target.end as usize);
@@ -315,7 +252,7 @@ impl RequestHead {
         match self.fields.all(Known::Host).next() {
             None if self.version == Version::Http11 => Err(Rule::HostMissing),
             None => Ok(()),
-            Some(host) if !is_authority(host.value.of(buf), false) => Err(Rule::HostSyntax),
+            Some(host) if !is_authority_at(buf, host.value, false) => Err(Rule::HostSyntax),
             Some(host) => {
                 self.authority = self.authority.or(Some(host.value));
                 Ok(())
@@ -451,84 +388,6 @@ impl RequestHead {
     #[must_use]
     pub fn asked(&self, upgrade_sent: bool) -> Asked {
         Asked { method: self.method, upgrade: upgrade_sent && self.upgrade.is_some() }
-    }
-}
-
-/// Where the longest request line that starts at `start` ends, with its line end.
-#[inline]
-fn longest_line(start: usize, limits: &Limits) -> usize {
-    start.saturating_add(limits.request_line_bytes).saturating_add(2)
-}
-
-/// Where the request line starts: after the empty lines that are ignored.
-#[inline]
-fn first_line(buf: &[u8]) -> Result<Option<usize>, Rule> {
-    let mut at = 0;
-    loop {
-        match buf.get(at) {
-            None => return Ok(None),
-            Some(b'\r' | b'\n') => match lex::line_end(buf, at)? {
-                None => return Ok(None),
-                Some(_) if at == 2 * EMPTY_LINES_MAX => return Err(Rule::LeadingLines),
-                Some(next) => at = next,
-            },
-            Some(_) => return Ok(Some(at)),
-        }
-    }
-}
-
-#[cold]
-fn no_method(stop: u8) -> Rule {
-    match stop {
-        b'\r' | b'\n' | b'\t' => Rule::RequestLine,
-        b if lex::is_control(b) => Rule::Control,
-        _ => Rule::MethodSyntax,
-    }
-}
-
-#[cold]
-fn no_target(stop: u8, any: bool) -> Rule {
-    match stop {
-        b'\r' | b'\n' if any => Rule::Http09,
-        b'\r' | b'\n' | b'\t' | b' ' => Rule::RequestLine,
-        b if lex::is_control(b) => Rule::Control,
-        _ => Rule::TargetSyntax,
-    }
-}
-
-/// Reads `HTTP/d.d` at `at` and returns its digits and the index after it, or `None` if it has not
-/// arrived yet.
-#[inline]
-pub(crate) fn version(buf: &[u8], at: usize) -> Result<Option<([u8; 2], usize)>, Rule> {
-    let rest = buf.get(at..).unwrap_or_default();
-    if let Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ (b'0' | b'1')]) =
-        rest.first_chunk::<8>()
-    {
-        return Ok(Some(([b'1', *minor], at + 8)));
-    }
-    odd_version(rest, at)
-}
-
-#[cold]
-fn odd_version(rest: &[u8], at: usize) -> Result<Option<([u8; 2], usize)>, Rule> {
-    for (expected, found) in b"HTTP/d.d".iter().zip(rest) {
-        let fits = if *expected == b'd' { found.is_ascii_digit() } else { expected == found };
-        if !fits {
-            return Err(Rule::VersionSyntax);
-        }
-    }
-    match (rest.get(5), rest.get(7)) {
-        (Some(major), Some(minor)) => Ok(Some(([*major, *minor], at + 8))),
-        _ => Ok(None),
-    }
-}
-
-#[inline]
-pub(crate) fn supported(version: [u8; 2]) -> Result<Version, Rule> {
-    match &version {
-        b"11" => Ok(Version::Http11),
-        b"10" => Ok(Version::Http10),
-        _ => Err(Rule::VersionUnsupported),
     }
 }
 

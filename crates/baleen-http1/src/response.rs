@@ -5,7 +5,7 @@
 
 use crate::fields::{FIELDS_MAX, Field, Fields};
 use crate::lex::{self, Progress};
-use crate::request::{supported, version};
+use crate::start_line::{supported, version};
 use crate::{Framing, Known, Limits, Method, Parsed, Refusal, Rule, Span, Version};
 
 /// What a response has to be read with: the request it answers.
@@ -165,8 +165,9 @@ impl ResponseHead {
             _ if chunked => Framing::Chunked,
             _ => self.content_length.map_or(Framing::UntilClose, Framing::Length),
         };
-        self.keep_alive =
-            connection.persists(self.version) && self.framing != Framing::UntilClose && !self.tunnel;
+        self.keep_alive = connection.persists(self.version)
+            && self.framing != Framing::UntilClose
+            && !self.tunnel;
         Ok(())
     }
 

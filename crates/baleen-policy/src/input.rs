@@ -106,8 +106,9 @@ pub struct EndpointSet {
     pub endpoints: Vec<Endpoint>,
 }
 
-/// Where a name leads: the bound form of a name tree.
+/// Where a name leads: the bound form of a name tree. In a recording it is a flat list (`target.rs`), so that no depth can hurt.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(into = "crate::target::Flat", try_from = "crate::target::Flat")]
 pub enum Target {
     /// One cluster.
     Cluster(ClusterId),

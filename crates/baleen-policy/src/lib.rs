@@ -4,17 +4,53 @@
 //! clocks and threads; it wraps the [`Core`] in an [`Engine`], which records what went in and what came out, so that a
 //! recording replays to identical decisions.
 //!
+//! | module | idea |
+//! |---|---|
+//! | `core` | calls, attempts and timers of one worker |
+//! | `route` | where a name leads, tries, backoff |
+//! | `cluster`, `balance`, `health` | endpoints, which of them is used |
+//! | `pool`, `queue`, `clients` | idle connections, waiting calls, guards of downstreams |
+//! | `fleet` | what all workers together know of an endpoint's health |
+//! | `ledger` | what must be exact across workers |
+//! | `engine`, `flight` | recording and replay |
+//!
 //! Not here: sockets, clocks, configuration files. Tested: beside the code, and by the virtual harness in `tests/`.
 #![no_std]
 
 extern crate alloc;
 
 mod action;
+mod balance;
+mod clients;
+mod cluster;
+mod core;
+mod engine;
+mod fleet;
+mod flight;
+mod health;
 mod input;
+mod ledger;
 pub mod params;
+mod pool;
+mod queue;
+mod route;
+mod target;
+mod view;
+mod wheel;
 
+pub use self::core::Core;
 pub use action::{Action, Cancel, EjectedView, FleetAction, Observation, Observed, Refusal, To};
+pub use engine::{Engine, RecorderParams};
+pub use fleet::Fleet;
+pub use flight::{
+    Divergence, NoRecording, Recording, Replayed, Step, replay, replay_with,
+};
 pub use input::{
     At, AttemptEvent, CallFacts, ClientEvent, Endpoint, EndpointSet, FleetVerdict, Input, Target,
     Verdict,
+};
+pub use ledger::{Ledger, WORKERS_MAX};
+pub use route::TARGETS_MAX;
+pub use view::{
+    ClientsView, ClusterView, EndpointState, EndpointView, FleetClusterView, FleetView, View,
 };

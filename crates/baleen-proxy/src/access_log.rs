@@ -66,7 +66,7 @@ impl Common {
     }
 }
 
-/// The log of one or more listeners. When dropped it writes what was handed over, then ends its thread.
+/// The log of one or more listeners. When dropped it writes what was handed over, then ends its thread: drop writers first.
 #[derive(Debug)]
 pub struct AccessLog {
     common: Arc<Common>,
@@ -87,7 +87,9 @@ impl AccessLog {
         };
         let common = Arc::new(Common::default());
         let theirs = Arc::clone(&common);
-        let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || write_all(&theirs, out))?;
+        let thread = std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || write_all(&theirs, out))?;
         Ok(Some(AccessLog { common, thread: Some(thread) }))
     }
 

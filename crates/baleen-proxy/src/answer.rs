@@ -116,7 +116,8 @@ impl Answer {
         self.fields.clear();
         self.body.clear();
         self.fields.append_with("Date", |out| push_http_date(out, cx.unix_ms));
-        self.fields.append_with("Proxy-Status", |out| text::push_proxy_status(out, &verdict, why, cx));
+        self.fields
+            .append_with("Proxy-Status", |out| text::push_proxy_status(out, &verdict, why, cx));
         self.fields.append("Cache-Control", b"no-store");
         if verdict.retry_after {
             self.fields.append("Retry-After", RETRY_AFTER);
@@ -149,8 +150,13 @@ impl Answer {
 
     /// Appends it as an HTTP/1 response. An answer to HEAD announces the body and does not send it.
     pub fn push_http1(&self, out: &mut Vec<u8>, to_head: bool, persist: Persist) {
-        let local =
-            Local { status: self.status, content_type: CONTENT_TYPE, body: &self.body, to_head, persist };
+        let local = Local {
+            status: self.status,
+            content_type: CONTENT_TYPE,
+            body: &self.body,
+            to_head,
+            persist,
+        };
         local_response(out, &local, self.fields());
     }
 }
@@ -183,7 +189,9 @@ fn judge(why: Why<'_>, cx: &Context<'_>) -> Verdict {
         Why::Client(ClientClose::KeepAliveIdle) => {
             verdict(408, "http_request_error", "no further request arrived in time")
         }
-        Why::NoName(NoName::NoRule) => verdict(404, "destination_not_found", "no rule for this host and path"),
+        Why::NoName(NoName::NoRule) => {
+            verdict(404, "destination_not_found", "no rule for this host and path")
+        }
         Why::NoName(NoName::PathAmbiguous) => {
             verdict(400, "http_request_error", "the path can be read in two ways")
         }
@@ -217,7 +225,9 @@ fn of_refusal(refusal: &Refusal, broken: Option<Rule>) -> Verdict {
 fn of_cause(cause: Cause, broken: Option<Rule>) -> Verdict {
     match cause {
         Cause::ConnectRefused => verdict(502, "connection_refused", "connection refused"),
-        Cause::ConnectFailed => verdict(502, "destination_ip_unroutable", "the upstream can't be reached"),
+        Cause::ConnectFailed => {
+            verdict(502, "destination_ip_unroutable", "the upstream can't be reached")
+        }
         Cause::ConnectTimeout => verdict(504, "connection_timeout", "connecting took too long"),
         Cause::ConnectionStale
         | Cause::ConnectionTerminated
@@ -225,7 +235,9 @@ fn of_cause(cause: Cause, broken: Option<Rule>) -> Verdict {
             verdict(502, "connection_terminated", "the upstream closed the connection")
         }
         Cause::ResponseTimeout => verdict(504, "http_response_timeout", "no response in time"),
-        Cause::IdleTimeout => verdict(504, "connection_read_timeout", "the upstream stopped sending"),
+        Cause::IdleTimeout => {
+            verdict(504, "connection_read_timeout", "the upstream stopped sending")
+        }
         Cause::ResponseInvalid => {
             let error = broken.map_or("http_protocol_error", of_broken);
             verdict(502, error, "the upstream's response is not acceptable")
@@ -260,25 +272,35 @@ fn of_broken(rule: Rule) -> &'static str {
 fn hint(why: Why<'_>) -> Option<&'static str> {
     Some(match why {
         Why::Refused(refusal) => match (refusal.kind, refusal.denied) {
-            (RefusalKind::NoCluster, _) => "is the cluster in the configuration, or its file in the namer's folder?",
+            (RefusalKind::NoCluster, _) => {
+                "is the cluster in the configuration, or its file in the namer's folder?"
+            }
             (RefusalKind::NoEndpoint, _) => "does the cluster's entry or file list any endpoint?",
             (RefusalKind::QueueFull | RefusalKind::QueueTimeout, _) => {
                 "try again later; or add endpoints, or raise the cluster's concurrency"
             }
             (RefusalKind::TooManyCalls, _) => "try again later; or add workers",
-            (RefusalKind::TotalTimeout, _) => "raise the route's total_timeout if the service may take this long",
+            (RefusalKind::TotalTimeout, _) => {
+                "raise the route's total_timeout if the service may take this long"
+            }
             (RefusalKind::AttemptFailed, Some(RetryDenied::Pool)) => {
                 "retries are kept to a share of requests, so that they can't multiply"
             }
             (RefusalKind::AttemptFailed, _) => match refusal.cause? {
                 Cause::ConnectRefused => "is the service running, and does it listen there?",
-                Cause::ConnectFailed | Cause::ConnectTimeout => "is its machine up, and the way to it open?",
-                Cause::ResponseTimeout => "raise the route's try_timeout if the service may take this long",
+                Cause::ConnectFailed | Cause::ConnectTimeout => {
+                    "is its machine up, and the way to it open?"
+                }
+                Cause::ResponseTimeout => {
+                    "raise the route's try_timeout if the service may take this long"
+                }
                 Cause::OutOfDescriptors => "raise the limit of open files",
                 _ => return None,
             },
         },
-        Why::NoName(NoName::NoRule) => "add a rule, or a name for all other requests, to the listener",
+        Why::NoName(NoName::NoRule) => {
+            "add a rule, or a name for all other requests, to the listener"
+        }
         Why::NoName(NoName::PathAmbiguous) => "send the path without . and .. segments",
         Why::NoName(_) => "give the listener a rule with a fixed name for such hosts",
         Why::Unbound(_) => "is the host spelled right, and the route or cluster configured?",

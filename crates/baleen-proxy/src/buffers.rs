@@ -246,7 +246,7 @@ mod tests {
         buf.compact();
         assert_eq!((buf.start, buf.end, buf.filled()), (0, 2, &b"bc"[..]));
         assert_eq!(gauge(ShellGauge::Buffers), 1);
-        assert_eq!(gauge(ShellGauge::BufferBytes), SIZES[1] as u64);
+        assert_eq!(gauge(ShellGauge::BufferBytes), SIZES[1] as i64);
         assert!(buf.grow() && !buf.grow());
         drop(buf);
         assert_eq!((gauge(ShellGauge::Buffers), gauge(ShellGauge::BufferBytes)), (0, 0));

@@ -178,7 +178,9 @@ impl Registry {
     /// There are too many.
     pub fn listener(&mut self, name: &str) -> Result<ListenerId, Full> {
         let full = Full { what: "listeners", bound: LISTENERS_MAX };
-        intern(&mut self.listeners, &mut self.directory.listeners, name, full, |i| ListenerId(i as u16))
+        intern(&mut self.listeners, &mut self.directory.listeners, name, full, |i| {
+            ListenerId(i as u16)
+        })
     }
 
     /// The route of this name.
@@ -198,7 +200,9 @@ impl Registry {
     /// There are too many.
     pub fn cluster(&mut self, name: &str) -> Result<ClusterId, Full> {
         let full = Full { what: "clusters", bound: CLUSTERS_MAX };
-        intern(&mut self.clusters, &mut self.directory.clusters, name, full, |i| ClusterId(i as u32))
+        intern(&mut self.clusters, &mut self.directory.clusters, name, full, |i| {
+            ClusterId(i as u32)
+        })
     }
 
     /// The target that looks like this.

@@ -45,7 +45,7 @@ struct ClientCell {
 }
 
 /// Events go to the worker's cells.
-struct CellsSink(Rc<WorkerCells>);
+pub(crate) struct CellsSink(pub Rc<WorkerCells>);
 
 impl Sink for CellsSink {
     #[inline]
@@ -329,6 +329,11 @@ impl Driver {
         let deadline = self.inner.borrow().engine.next_deadline().unwrap_or(Tick::NEVER);
         self.armed.set(deadline);
         deadline
+    }
+
+    /// When the timer has to fire, as of the last input.
+    pub fn armed(&self) -> Tick {
+        self.armed.get()
     }
 
     /// Who is woken when the deadline moves nearer.

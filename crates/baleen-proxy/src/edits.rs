@@ -85,8 +85,13 @@ impl Edits {
         write(&mut self.bytes);
         debug_assert!(self.bytes.len() >= value, "a value is appended, nothing is taken away");
         let end = self.bytes.len();
-        for b in self.bytes.iter_mut().skip(value).filter(|b| is_unsafe(**b)) {
-            *b = b' ';
+        if let Some(written) = self.bytes.get_mut(value..) {
+            // Look at all, without a branch for each; rewriting is rare.
+            if written.iter().fold(false, |any, b| any | is_unsafe(*b)) {
+                for b in written.iter_mut().filter(|b| is_unsafe(**b)) {
+                    *b = b' ';
+                }
+            }
         }
         self.bytes.extend_from_slice(b"\r\n");
         self.lines.push(Line { name: start as u32, value: value as u32, end: end as u32 });
@@ -107,7 +112,10 @@ impl Edits {
     }
 
     /// What `view` is after the changes: names and values.
-    pub fn apply<'a>(&'a self, view: &'a impl FieldView) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    pub fn apply<'a>(
+        &'a self,
+        view: &'a impl FieldView,
+    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let kept = (0..view.field_count().min(FIELDS_MAX)).filter(|i| self.drop & (1 << i) == 0);
         kept.map(|i| view.field(i)).chain(self.added())
     }
@@ -120,7 +128,8 @@ const fn is_unsafe(b: u8) -> bool {
 }
 
 fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 #[cfg(test)]

@@ -94,7 +94,11 @@ pub struct RequestId {
 impl RequestId {
     /// The id that came, if the sender is trusted and it is well formed (1 to 64 letters, digits and `-_.:+/=@~`); else 32
     /// hex digits from `random`.
-    pub fn of(view: &impl FieldView, trust: TrustParams, random: impl FnOnce() -> [u64; 2]) -> RequestId {
+    pub fn of(
+        view: &impl FieldView,
+        trust: TrustParams,
+        random: impl FnOnce() -> [u64; 2],
+    ) -> RequestId {
         let mut id = RequestId { bytes: [0; REQUEST_ID_BYTES_MAX], len: 0, kept: false };
         if trust.trusted_hops > 0
             && let Some(came) = view.first(Known::XRequestId)

@@ -114,7 +114,8 @@ pub trait FieldView {
 
     /// One bit for each field whose name is in `names`, a sum of [`Known::bit`]s.
     fn mask(&self, names: u32) -> u128 {
-        let hits = (0..self.field_count().min(FIELDS_MAX)).filter(|i| self.known(*i).bit() & names != 0);
+        let hits =
+            (0..self.field_count().min(FIELDS_MAX)).filter(|i| self.known(*i).bit() & names != 0);
         hits.fold(0, |mask, i| mask | 1 << i)
     }
 
@@ -272,8 +273,19 @@ impl HeadView for Http1Request<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use baleen_http1::{Limits, Parsed, RequestOptions};
+
     use super::*;
+
+    /// A request of one's own lines, without the last two line ends.
+    pub(crate) fn request(lines: &str, then: impl FnOnce(Http1Request<'_>)) {
+        let buf = format!("{}\r\n\r\n", lines.replace('\n', "\r\n"));
+        let mut head = RequestHead::new();
+        let parsed = head.parse(buf.as_bytes(), &Limits::default(), &RequestOptions::default());
+        assert_eq!(parsed, Ok(Parsed::Complete { consumed: buf.len() }), "{lines}");
+        then(Http1Request { head: &head, buf: buf.as_bytes(), scheme: Scheme::Http });
+    }
 
     #[test]
     fn masks_become_indices_from_both_ends() {

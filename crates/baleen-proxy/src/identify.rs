@@ -57,8 +57,12 @@ pub enum TemplateError {
 impl std::fmt::Display for TemplateError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            TemplateError::NotAPath => f.write_str("a name is a path such as /svc/web, without empty segments"),
-            TemplateError::Character(c) => write!(f, "{c:?} can't be part of a name; only {HOST} is filled in"),
+            TemplateError::NotAPath => {
+                f.write_str("a name is a path such as /svc/web, without empty segments")
+            }
+            TemplateError::Character(c) => {
+                write!(f, "{c:?} can't be part of a name; only {HOST} is filled in")
+            }
             TemplateError::TooLong => write!(f, "a name has at most {NAME_BYTES_MAX} bytes"),
         }
     }
@@ -99,7 +103,10 @@ impl Template {
             }
         }
         let mut segments = text.split('/');
-        if segments.next() != Some("") || segments.any(|s| matches!(s, "" | "." | "..")) || text == "/" {
+        if segments.next() != Some("")
+            || segments.any(|s| matches!(s, "" | "." | ".."))
+            || text.is_empty()
+        {
             return Err(TemplateError::NotAPath);
         }
         if text.len() > NAME_BYTES_MAX {

@@ -1,8 +1,46 @@
-//! Listeners, pools and the request path; drives policy in real time
+//! Listeners, pools and the request path; drives policy in real time.
+//!
+//! ```text
+//! listen -> exchange -> identify -> directory -> driver (Core) -> conns -> upstream
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | `server` | the library's face: start, change, view, drain, stop |
+//! | `control` | the control thread: the fleet, and the way in from outside |
+//! | `worker` | a thread with its runtime, listeners, connections and core |
+//! | `listen` | sockets, accepting, handing over to less loaded workers |
+//! | `driver` | inputs to policy and its actions to whom they are meant for |
+//! | `exchange` | a connection from a downstream, request by request |
+//! | `conns` | connections to upstreams, in use and idle |
+//! | `head`, `edits`, `identify`, `directory`, `forward`, `answer`, `access_log` | stages, the same for every HTTP version |
+//! | `failure` | errors of input and output as policy's three facts |
+//! | `body` | what an observer of bodies sees |
+//! | `io`, `buffers`, `clock`, `inbox` | small tools |
+//!
+//! Not here: any decision (`baleen-policy`), the syntax of HTTP (`baleen-http1`), configuration. Tested: beside the code, in
+//! `tests/` against raw sockets, and end to end by `baleen`'s tests.
+
 pub mod access_log;
 pub mod answer;
+mod buffers;
+mod clock;
+mod conns;
+mod control;
 pub mod directory;
+mod driver;
 pub mod edits;
+mod exchange;
+mod failure;
 pub mod forward;
 pub mod head;
 pub mod identify;
+mod inbox;
+mod io;
+mod listen;
+mod server;
+mod worker;
+mod fleet_shim;
+
+pub use listen::ListenerPlan;
+pub use server::{Plan, Server, StartError, Views};

@@ -185,7 +185,8 @@ pub fn reference_markdown() -> String {
          At most {LISTENERS_SHOWN} listeners, {ROUTES_SHOWN} routes, {CLUSTERS_SHOWN} clusters and {ENDPOINTS_SHOWN} endpoints \
          have label values of their own, in the order in which they were configured or found. The rest is added up under the \
          value `other`, and so are endpoints that have left their cluster. At most {RULES_MAX} rules are told apart for each \
-         sender. Series that would be zero are left out where a label names a cause, a reason, a rule or an exact status.\n\n\
+         sender. Series that would be zero are left out where a label names a cause, a rule, an exact status, \
+         a reason of policy or one of the classes 1xx and other.\n\n\
          ## Histograms\n\n\
          Durations are kept in {BUCKETS} buckets of at most 5 % width. The bounds shown are edges of these, so the counts are \
          exact: {} seconds. A request that lasts longer than 71 minutes counts as 71 minutes in the buckets, and as what it \

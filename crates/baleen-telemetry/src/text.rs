@@ -95,8 +95,9 @@ pub fn prometheus(snapshot: &Snapshot, names: &dyn Names, process: &Process) -> 
     routes(&mut text, snapshot, names);
     clusters(&mut text, snapshot, names);
     listeners(&mut text, snapshot, names);
-    shell(&mut text, snapshot);
+    refused(&mut text, snapshot);
     of_process(&mut text, process);
+    shell(&mut text, snapshot);
     text.out
 }
 
@@ -119,6 +120,13 @@ impl Text {
     /// A sample that is left out when it is zero.
     fn some(&mut self, f: &Family, values: &[&str], n: u64) {
         if n > 0 {
+            self.sample(f, values, n);
+        }
+    }
+
+    /// A sample of a class of status. The odd ones (1xx, and what is no status) are left out when they are zero.
+    fn class(&mut self, f: &Family, values: &[&str], class: usize, n: u64) {
+        if (1..5).contains(&class) || n > 0 {
             self.sample(f, values, n);
         }
     }
@@ -202,7 +210,7 @@ fn routes(text: &mut Text, snapshot: &Snapshot, names: &dyn Names) {
     text.family(&f::REQUESTS);
     for (name, r) in &rows {
         for (i, class) in CLASSES.iter().enumerate() {
-            text.sample(&f::REQUESTS, &[name, class], r.row[route::ENDED + i]);
+            text.class(&f::REQUESTS, &[name, class], i, r.row[route::ENDED + i]);
         }
     }
     text.family(&f::RESPONSES);
@@ -315,7 +323,8 @@ fn attempts(text: &mut Text, ends: &Ends<'_>) {
     text.family(&f::ATTEMPT_RESPONSES);
     for ((c, e), counts) in ends {
         for (i, class) in CLASSES.iter().enumerate() {
-            text.sample(&f::ATTEMPT_RESPONSES, &[c, e, class], counts.row[endpoint::HEAD + i]);
+            let n = counts.row[endpoint::HEAD + i];
+            text.class(&f::ATTEMPT_RESPONSES, &[c, e, class], i, n);
         }
     }
     text.family(&f::ATTEMPT_FAILURES);
@@ -375,7 +384,7 @@ fn listeners(text: &mut Text, snapshot: &Snapshot, names: &dyn Names) {
     rows.iter().for_each(|(name, l)| text.sample(&f::CLIENTS_OPEN, &[name], l.open()));
 }
 
-fn shell(text: &mut Text, snapshot: &Snapshot) {
+fn refused(text: &mut Text, snapshot: &Snapshot) {
     text.family(&f::MESSAGES_REFUSED);
     for ((sender, rule), n) in &snapshot.refused {
         text.sample(&f::MESSAGES_REFUSED, &[sender, rule], n);
@@ -388,6 +397,9 @@ fn shell(text: &mut Text, snapshot: &Snapshot) {
         ("endpoints", snapshot.endpoints.beyond_events),
     ];
     tables.iter().for_each(|(table, n)| text.sample(&f::OVERFLOW, &[table], n));
+}
+
+fn shell(text: &mut Text, snapshot: &Snapshot) {
     for &counter in ShellCounter::ALL {
         let family = f::of_counter(counter);
         text.family(&family);

@@ -55,6 +55,15 @@ fn each(def: &'static Def, f: &mut impl FnMut(&'static Def)) {
 }
 
 #[test]
+fn the_schema_is_json_and_knows_only_these_keys() {
+    let schema: serde_json::Value = serde_json::from_str(&schema_json()).unwrap();
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(schema["properties"]["listener"]["items"]["required"][0], "listen");
+    let web = &schema["properties"]["cluster"]["additionalProperties"];
+    assert_eq!(web["properties"]["endpoints"]["type"], "array");
+}
+
+#[test]
 fn every_key_is_in_the_reference_and_the_schema() {
     let (page, schema) = (reference_markdown(), schema_json());
     each(&ROOT, &mut |def| {
@@ -71,6 +80,21 @@ fn every_key_is_in_the_reference_and_the_schema() {
         }
         assert!(def.path.is_empty() || page.contains(&format!("[{}]", def.path)), "{}", def.path);
     });
+}
+
+/// The page in the repository is what the code prints. `BALEEN_UPDATE=1` writes it anew.
+#[test]
+fn the_page_in_the_repository_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/configuration.md");
+    let page = reference_markdown();
+    if std::env::var_os("BALEEN_UPDATE").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap();
+    assert!(
+        committed == page,
+        "docs/reference/configuration.md is old: run this test with BALEEN_UPDATE=1"
+    );
 }
 
 /// The cells of a Markdown table are separated by bars, so no text may have one.

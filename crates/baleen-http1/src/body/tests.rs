@@ -76,7 +76,7 @@ fn chunked_bodies() {
         (b"5_0\r\nhello\r\n0\r\n\r\n", Err(Rule::ChunkSize)),
         (b"\"5\"\r\nhello\r\n0\r\n\r\n", Err(Rule::ChunkSize)),
         (b"5,5\r\nhello\r\n0\r\n\r\n", Err(Rule::ChunkSize)),
-        (b"\05\r\nhello\r\n0\r\n\r\n", Err(Rule::ChunkSize)),
+        (b"\x005\r\nhello\r\n0\r\n\r\n", Err(Rule::ChunkSize)),
         (b"\xef\xbc\x95\r\n", Err(Rule::ChunkSize)),
         (b"00000000000000005\r\n", Err(Rule::ChunkOverflow)),
         (b"8000000000000000\r\n", Err(Rule::ChunkOverflow)),
@@ -109,7 +109,10 @@ fn chunked_bodies() {
 fn trailer_sections() {
     let rows: &[(&[u8], Result<&str, Rule>)] = &[
         (b"X: y\r\n\r\n", Ok("|X=y;|")),
-        (b"Grpc-Status:0\r\nGrpc-Message:  a b \r\n\r\nrest", Ok("|Grpc-Status=0;Grpc-Message=a b;|rest")),
+        (
+            b"Grpc-Status:0\r\nGrpc-Message:  a b \r\n\r\nrest",
+            Ok("|Grpc-Status=0;Grpc-Message=a b;|rest"),
+        ),
         (b"Digest: x\r\nVia: v\r\nTraceparent: t\r\n\r\n", Ok("|Digest=x;Via=v;Traceparent=t;|")),
         (b"X: y\r\n", Ok("...||")),
         (b"X: y\n\r\n", Err(Rule::BareLf)),
@@ -144,12 +147,8 @@ fn trailer_sections() {
 
 #[test]
 fn limits_hold_to_the_byte() {
-    let limits = Limits {
-        chunk_line_bytes: 8,
-        trailer_bytes: 16,
-        trailer_fields: 2,
-        ..Limits::default()
-    };
+    let limits =
+        Limits { chunk_line_bytes: 8, trailer_bytes: 16, trailer_fields: 2, ..Limits::default() };
     let rows: &[(&str, Result<&str, Rule>)] = &[
         ("1;345678\r\nx\r\n0\r\n\r\n", Ok("x||")),
         ("1;3456789\r\nx\r\n0\r\n\r\n", Err(Rule::ChunkLineTooLong)),

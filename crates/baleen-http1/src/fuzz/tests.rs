@@ -9,7 +9,8 @@ use super::*;
 /// Every file of the corpus of `target`, in order of name.
 fn replay(target: &str, body: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let entries =
+        std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut files: Vec<_> = entries.map(|entry| entry.expect("readable folder").path()).collect();
     files.sort();
     assert!(files.len() >= 20, "{} has {} files", folder.display(), files.len());
@@ -43,13 +44,52 @@ fn corpus_of_exchanges() {
 /// Bytes that are much like HTTP, so that parsing gets far.
 fn nearly_http() -> impl Strategy<Value = Vec<u8>> {
     const WORDS: &[&str] = &[
-        "GET ", "POST ", "HEAD ", "OPTIONS ", "CONNECT ", "/", "*", "http://", "a", "b:80", "[::1]",
-        " HTTP/1.1\r\n", " HTTP/1.0\r\n", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 101 x\r\n",
-        "HTTP/1.0 304\r\n", "Host: a\r\n", "Host:", "Content-Length: 3\r\n", "Content-Length:",
-        "Transfer-Encoding: chunked\r\n", "Transfer-Encoding:", "Connection: close\r\n",
-        "Connection: upgrade\r\nUpgrade: w\r\n", "Connection:", "keep-alive", "X: y\r\n", "x", ":",
-        " ", "\t", ",", ";", "\r\n", "\r\n\r\n", "\r", "\n", "\0", "0\r\n\r\n", "3\r\nabc\r\n", "5",
-        "f", "?", "#", "Expect: 100-continue\r\n", "\u{e9}",
+        "GET ",
+        "POST ",
+        "HEAD ",
+        "OPTIONS ",
+        "CONNECT ",
+        "/",
+        "*",
+        "http://",
+        "a",
+        "b:80",
+        "[::1]",
+        " HTTP/1.1\r\n",
+        " HTTP/1.0\r\n",
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 101 x\r\n",
+        "HTTP/1.0 304\r\n",
+        "Host: a\r\n",
+        "Host:",
+        "Content-Length: 3\r\n",
+        "Content-Length:",
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding:",
+        "Connection: close\r\n",
+        "Connection: upgrade\r\nUpgrade: w\r\n",
+        "Connection:",
+        "keep-alive",
+        "X: y\r\n",
+        "x",
+        ":",
+        " ",
+        "\t",
+        ",",
+        ";",
+        "\r\n",
+        "\r\n\r\n",
+        "\r",
+        "\n",
+        "\0",
+        "0\r\n\r\n",
+        "3\r\nabc\r\n",
+        "5",
+        "f",
+        "?",
+        "#",
+        "Expect: 100-continue\r\n",
+        "\u{e9}",
     ];
     let word = prop_oneof![
         8 => prop::sample::select(WORDS).prop_map(|w| w.as_bytes().to_vec()),

@@ -12,7 +12,11 @@ fn both_ways_to_test_a_class_agree() {
             assert_eq!(sixteen::controls(&bytes), sixteen_plain::controls(&bytes), "{b} at {i}");
             let (a, p) = (sixteen::target_stops(&bytes), sixteen_plain::target_stops(&bytes));
             assert_eq!(a, p, "{b} at {i}");
-            assert_eq!(sixteen::name_stops(&bytes), sixteen_plain::name_stops(&bytes), "{b} at {i}");
+            assert_eq!(
+                sixteen::name_stops(&bytes),
+                sixteen_plain::name_stops(&bytes),
+                "{b} at {i}"
+            );
         }
     }
 }
@@ -21,7 +25,8 @@ fn both_ways_to_test_a_class_agree() {
 fn scanners_stop_where_a_plain_loop_does() {
     for len in 0..40 {
         for at in 0..len {
-            for b in [0, b'\t', b'\r', b'\n', b' ', b'#', b':', b'_', b'(', 0x7f, 0x80, 0xc1, 0xff] {
+            for b in [0, b'\t', b'\r', b'\n', b' ', b'#', b':', b'_', b'(', 0x7f, 0x80, 0xc1, 0xff]
+            {
                 let mut text = vec![b'a'; len];
                 text[at] = b;
                 for from in 0..=len + 1 {
@@ -40,7 +45,9 @@ fn scanners_stop_where_a_plain_loop_does() {
 
 #[test]
 fn trimming() {
-    for (text, expect) in [("", ""), (" \t ", ""), ("a", "a"), (" a\tb\t", "a\tb"), ("\x0ba", "\x0ba")] {
+    for (text, expect) in
+        [("", ""), (" \t ", ""), ("a", "a"), (" a\tb\t", "a\tb"), ("\x0ba", "\x0ba")]
+    {
         assert_eq!(trim(text.as_bytes()), expect.as_bytes());
     }
 }

@@ -166,7 +166,7 @@ fn fields_are_as_strict_as_in_requests() {
         ("X: a\rb\r\n", Err(Rule::BareCr)),
         ("X: a\nY: b\r\n", Err(Rule::BareLf)),
         ("Connection: a b\r\n", Err(Rule::ConnectionSyntax)),
-        ("Connection: set-cookie\r\nSet-Cookie: x\r\n", Err(Rule::ConnectionNominates)),
+        ("Connection: set-cookie\r\nSet-Cookie: x\r\n", Ok(" until-close close")),
         ("Upgrade: a b\r\n", Err(Rule::UpgradeSyntax)),
         ("Host: a\r\nHost: b\r\n", Err(Rule::HostRepeated)),
     ]);

@@ -57,16 +57,7 @@ impl Turn {
             self.at = if self.at + 1 >= usable.len() { 0 } else { self.at + 1 };
             return usable[self.at];
         }
-        if let Some(mut top) = self.planned.peek_mut() {
-            let Reverse((due, i)) = *top;
-            let slot = usable[i as usize];
-            let weight = u64::from(choice.eps[slot as usize].weight);
-            *top = Reverse((due + (ROUND / weight).max(1), i));
-            drop(top);
-            if due > PLAN_MAX {
-                let plans = core::mem::take(&mut self.planned).into_iter();
-                self.planned = plans.map(|Reverse((d, i))| Reverse((d - due, i))).collect();
-            }
+        if let Some(slot) = self.next_planned(choice) {
             return slot;
         }
         let (mut best, mut total) = (usable[0], 0);
@@ -80,6 +71,20 @@ impl Turn {
         }
         choice.eps[best as usize].credit -= total;
         best
+    }
+
+    fn next_planned(&mut self, choice: &Choice<'_>) -> Option<u32> {
+        let mut top = self.planned.peek_mut()?;
+        let Reverse((due, i)) = *top;
+        let slot = choice.usable[i as usize];
+        let weight = u64::from(choice.eps[slot as usize].weight);
+        *top = Reverse((due + (ROUND / weight).max(1), i));
+        drop(top);
+        if due > PLAN_MAX {
+            let plans = core::mem::take(&mut self.planned).into_iter();
+            self.planned = plans.map(|Reverse((d, i))| Reverse((d - due, i))).collect();
+        }
+        Some(slot)
     }
 
     /// Whether every position is below `len`, for snapshots that were read from bytes.

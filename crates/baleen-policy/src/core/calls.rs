@@ -97,6 +97,8 @@ pub(crate) struct Attempt {
     /// The endpoint's slot in the cluster.
     pub(crate) slot: u32,
     pub(crate) conn: Option<ConnId>,
+    /// The connection is in the table; else it is closed after use.
+    pub(crate) conn_known: bool,
     pub(crate) reused: bool,
     /// It is the endpoint's trial.
     pub(crate) trial: bool,
@@ -107,6 +109,7 @@ pub(crate) struct Attempt {
     pub(crate) told: bool,
     /// The response's status is held against the endpoint.
     pub(crate) bad_status: bool,
+    /// When it began; while the call is queued, when that began.
     pub(crate) started: Tick,
     /// From when its latency counts.
     pub(crate) clock_from: Tick,
@@ -313,6 +316,7 @@ fn blank(facts: CallFacts) -> Call {
             endpoint: EndpointId(0),
             slot: 0,
             conn: None,
+            conn_known: true,
             reused: false,
             trial: false,
             sending: false,

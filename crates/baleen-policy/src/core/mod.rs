@@ -27,7 +27,7 @@ mod timers;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use baleen_base::{CallId, ClusterId, Cx, Tick, WorkerId};
+use baleen_base::{CallId, ClusterId, Cx, RouteId, Tick, WorkerId};
 use serde::{Deserialize, Serialize};
 
 use crate::clients::Clients;
@@ -35,8 +35,9 @@ use crate::cluster::Cluster;
 use crate::params::WorkerParams;
 use crate::pool::Conns;
 use crate::route::{Bound, Route};
+use crate::view::{self, View};
 use crate::{Action, Input};
-use calls::Calls;
+use calls::{Calls, State};
 
 /// One worker's policy. See the crate's documentation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -112,6 +113,23 @@ impl Core {
         least(self.calls.next_deadline(), conns_clients)
     }
 
+    /// What can be seen now.
+    #[must_use]
+    pub fn view(&self, now: Tick) -> View {
+        let count = |state| self.calls.iter().filter(|c| c.state == state).count() as u32;
+        let routes = self.routes.iter().zip(0..);
+        View {
+            worker: self.worker,
+            at: now,
+            calls: self.calls.len(),
+            queued: count(State::Queued),
+            backing_off: count(State::Backoff),
+            clients: self.clients.view(),
+            clusters: self.clusters.iter().flatten().map(view::cluster).collect(),
+            routes: routes.filter(|(r, _)| r.is_some()).map(|(_, i)| RouteId(i)).collect(),
+        }
+    }
+
     /// The worker this core belongs to.
     #[must_use]
     pub fn worker(&self) -> WorkerId {
@@ -133,5 +151,3 @@ impl Core {
         self.clusters.get_mut(id.index()).and_then(Option::as_mut)
     }
 }
-
-pub use crate::view::{ClusterView, EndpointView, View};

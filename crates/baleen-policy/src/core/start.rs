@@ -85,6 +85,7 @@ impl Core {
         cluster.queue.push(calls, at);
         let call = calls.at(at);
         (call.state, call.phase_at) = (State::Queued, cx.now + params.queue_timeout);
+        call.at.started = cx.now;
         let route = call.facts.route;
         if first {
             // Announce, then try once more: a slot given back in between would be lost otherwise.
@@ -116,13 +117,7 @@ impl Core {
     pub(super) fn dequeue(&mut self, cx: &mut Cx<'_>, at: u32, got_slot: bool) {
         let call = self.calls.get(at);
         let Some(cluster) = call.cluster else { return };
-        let route = self.routes.get(call.facts.route.index()).and_then(Option::as_ref);
-        let timeout = self.clusters.get(cluster.index()).and_then(Option::as_ref);
-        let timeout = timeout.map(|c| c.params.queue_timeout).unwrap_or_default();
-        debug_assert!(route.is_some());
-        // The wait began a queue timeout before its end.
-        let began = call.phase_at.nanos_since(Tick::ZERO + timeout);
-        let waited = cx.now.since(Tick::from_nanos(began));
+        let waited = cx.now.since(call.at.started);
         let id = self.calls.id(at);
         self.leave_queue(cx, at, cluster);
         cx.emit(Event::CallDequeued { cluster, call: id, waited, got_slot });
@@ -187,6 +182,7 @@ impl Core {
             endpoint,
             slot,
             conn,
+            conn_known: true,
             reused: conn.is_some(),
             trial,
             sending: false,

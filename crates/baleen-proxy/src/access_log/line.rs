@@ -121,7 +121,9 @@ fn push_escaped(out: &mut Vec<u8>, value: &[u8]) {
             match c {
                 '"' | '\\' => out.extend_from_slice(&[b'\\', c as u8]),
                 // Line separators end a line for some readers.
-                c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => push_u(out, c as u32),
+                c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                    push_u(out, c as u32)
+                }
                 c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }

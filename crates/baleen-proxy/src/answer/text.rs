@@ -12,7 +12,12 @@ use super::{Context, Disclose, PSEUDONYM, Verdict, Why, hint};
 const REPEATED_BYTES_MAX: usize = 512;
 
 /// `baleen; error=connection_refused; details="..."`
-pub(super) fn push_proxy_status(out: &mut Vec<u8>, verdict: &Verdict, why: Why<'_>, cx: &Context<'_>) {
+pub(super) fn push_proxy_status(
+    out: &mut Vec<u8>,
+    verdict: &Verdict,
+    why: Why<'_>,
+    cx: &Context<'_>,
+) {
     out.extend_from_slice(PSEUDONYM.as_bytes());
     out.extend_from_slice(b"; error=");
     out.extend_from_slice(verdict.error.as_bytes());
@@ -24,7 +29,9 @@ pub(super) fn push_proxy_status(out: &mut Vec<u8>, verdict: &Verdict, why: Why<'
             && cx.disclose >= Disclose::Addresses
         {
             out.extend_from_slice(b"; next-hop=");
-            push_string(out, |text| text.extend_from_slice(cx.directory.endpoint(endpoint).as_bytes()));
+            push_string(out, |text| {
+                text.extend_from_slice(cx.directory.endpoint(endpoint).as_bytes())
+            });
         }
     }
     out.extend_from_slice(b"; details=");
@@ -69,7 +76,9 @@ fn push_details(out: &mut Vec<u8>, verdict: &Verdict, why: Why<'_>, cx: &Context
                 push(out, format_args!(", cluster {}", cx.directory.cluster(cluster)));
             }
         }
-        Why::NoName(_) | Why::Unbound(_) | Why::Loop => push(out, format_args!("{}", verdict.title)),
+        Why::NoName(_) | Why::Unbound(_) | Why::Loop => {
+            push(out, format_args!("{}", verdict.title))
+        }
     }
 }
 
@@ -140,7 +149,9 @@ const fn denied_text(denied: RetryDenied) -> &'static str {
     match denied {
         RetryDenied::Tries => "that was the last try allowed",
         RetryDenied::Pool => "the retry budget is used up",
-        RetryDenied::NotIdempotent => "some of it may have been sent, and the method is not idempotent",
+        RetryDenied::NotIdempotent => {
+            "some of it may have been sent, and the method is not idempotent"
+        }
         RetryDenied::BodyGone => "its body is no longer held",
         RetryDenied::NoTime => "no time is left",
     }

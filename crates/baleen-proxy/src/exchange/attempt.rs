@@ -197,7 +197,7 @@ impl Client<'_> {
         match self.w.driver.mail(self.id)? {
             Action::Forward { .. } => match self.forward(s, call) {
                 Ok(()) => None,
-                Err(refusal) => Some(self.failed(run.id, self.response_invalid(refusal, false))),
+                Err(refusal) => Some(self.failed(run.id, self.response_invalid(call, refusal, false))),
             },
             Action::Cancel { .. } => {
                 self.w.driver.cancelled(self.id);
@@ -246,6 +246,7 @@ impl Client<'_> {
         if !run.committed && call.forwarded && s.down.has_begun() {
             run.committed = true;
             call.committed = true;
+            call.first_byte = Some(self.w.driver.now());
             self.w.driver.attempt(self.id, run.id, AttemptEvent::Committed);
         }
         self.tell_moved(s, run);
@@ -262,7 +263,7 @@ impl Client<'_> {
             }
             Down::Truncated => return Turn::Fail(failure::late(Cause::BodyIncomplete)),
             Down::Refused(refusal, in_body) => {
-                return Turn::Fail(self.response_invalid(refusal, in_body));
+                return Turn::Fail(self.response_invalid(call, refusal, in_body));
             }
         }
         if s.up.is_taken() || s.up.state() == Sending::Broken {
@@ -283,7 +284,7 @@ impl Client<'_> {
         match driver.mail(self.id) {
             Some(Action::Forward { .. }) => match self.forward(s, call) {
                 Ok(()) => None,
-                Err(refusal) => Some(Turn::Fail(self.response_invalid(refusal, false))),
+                Err(refusal) => Some(Turn::Fail(self.response_invalid(call, refusal, false))),
             },
             Some(Action::Cancel { .. }) => {
                 driver.cancelled(self.id);
@@ -308,7 +309,8 @@ impl Client<'_> {
         Ok(())
     }
 
-    fn response_invalid(&self, refusal: Refusal, in_body: bool) -> Failure {
+    fn response_invalid(&self, call: &mut Call, refusal: Refusal, in_body: bool) -> Failure {
+        call.broken = Some(refusal.rule);
         self.w.cells.refused(Sender::Upstream, refusal.rule.as_str());
         failure::late(if in_body { Cause::BodyIncomplete } else { Cause::ResponseInvalid })
     }

@@ -144,6 +144,26 @@ impl Download {
         self.read = 0;
     }
 
+    /// A response that was let go, but nothing of which went, is not wanted after all.
+    pub fn take_back(&mut self) {
+        self.head_out.clear();
+        self.piece.clear();
+        self.head_sent = false;
+    }
+
+    /// Where to put a head of our own: behind an informational one that is only partly out.
+    pub fn unsent_heads(&mut self) -> &mut Vec<u8> {
+        if self.head_sent || !self.piece.is_pending() {
+            self.take_back();
+        }
+        &mut self.head_out
+    }
+
+    /// How much of `head_out` is out.
+    pub fn heads_written(&self) -> usize {
+        self.piece.sent()
+    }
+
     /// Let go of what was held.
     pub fn release(&mut self) {
         self.buf.release();

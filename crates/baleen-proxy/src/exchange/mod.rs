@@ -15,6 +15,7 @@
 //!
 //! Not here: what policy decides; TLS. Tested: `tests/`.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -73,6 +74,8 @@ struct Client<'w> {
     id: ClientId,
     site: Rc<Site>,
     conn: ConnInfo,
+    /// It has noticed that the worker is to end.
+    drains: Cell<bool>,
 }
 
 /// Tells the driver when the task ends, however it ends.
@@ -95,7 +98,7 @@ pub(crate) async fn serve(w: Rc<Worker>, socket: TcpStream, peer: SocketAddr, si
     let id = w.driver.client_opened(site.id, waker);
     let guard = Guard { w: &w, id };
     let conn = ConnInfo::new(peer, Scheme::Http);
-    let mut client = Client { w: &w, socket, id, site, conn };
+    let mut client = Client { w: &w, socket, id, site, conn, drains: Cell::new(false) };
     client.run().await;
     drop(client);
     w.driver.tick();
@@ -219,11 +222,17 @@ impl Client<'_> {
         next
     }
 
+    /// The worker is to end: true once, so that who waits looks around.
+    #[inline]
+    fn drain_began(&self) -> bool {
+        self.w.draining.get() && !self.drains.replace(true)
+    }
+
     /// Wait until something that is wanted can be done, or policy has something to say.
     #[inline]
     async fn wait(&self, down: Want, up: Option<(&TcpStream, Want)>) {
         poll_fn(|cx| {
-            let mut ready = self.w.driver.has_mail(self.id) || self.w.interrupts(self.id);
+            let mut ready = self.w.driver.has_mail(self.id) || self.drain_began();
             ready |= io::poll(&self.socket, down, cx).is_ready();
             if let Some((up, want)) = up {
                 ready |= io::poll(up, want, cx).is_ready();

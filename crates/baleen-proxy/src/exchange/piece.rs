@@ -90,9 +90,9 @@ impl Piece {
         self.sent == 0
     }
 
-    /// Where the content lies.
-    pub fn content_range(&self) -> Range<usize> {
-        self.content.clone()
+    /// How much of it was written.
+    pub fn sent(&self) -> usize {
+        self.sent
     }
 
     /// Write what goes. `head` and `data` are what they were when the piece was made.

@@ -117,16 +117,22 @@ fn read_forwarded<'v, V: FieldView>(view: &'v V, hops: usize, origin: &mut Origi
                 return;
             }
             let Some(said) = element(last[n % HOPS_MAX]) else { return };
-            if !origin.push(said.0) {
+            if !origin.push(said.seen) {
                 return;
             }
-            (origin.scheme, origin.host) = (said.1, said.2);
+            (origin.scheme, origin.host) = (said.scheme, said.host);
         }
     }
 }
 
 /// One element of `Forwarded`: who was seen, and by which scheme and host.
-fn element(text: &[u8]) -> Option<(IpAddr, Option<Scheme>, Option<&[u8]>)> {
+struct Said<'a> {
+    seen: IpAddr,
+    scheme: Option<Scheme>,
+    host: Option<&'a [u8]>,
+}
+
+fn element(text: &[u8]) -> Option<Said<'_>> {
     let (mut seen, mut scheme, mut host) = (None, None, None);
     for pair in outside_quotes(text, b';') {
         let pair = pair?.trim_ascii();
@@ -142,7 +148,7 @@ fn element(text: &[u8]) -> Option<(IpAddr, Option<Scheme>, Option<&[u8]>)> {
             host = Some(value);
         }
     }
-    Some((seen?, scheme, host))
+    Some(Said { seen: seen?, scheme, host })
 }
 
 /// Splits where `at` stands outside of quotes; ends with `None` when a quote stays open or something is escaped, which no

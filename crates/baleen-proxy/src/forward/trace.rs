@@ -27,7 +27,8 @@ fn is_valid(text: &[u8]) -> bool {
         let hex = part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         (part.len() == len && hex).then_some(part)
     };
-    let (Some(version), Some(trace), Some(parent), Some(_flags)) = (part(2), part(32), part(16), part(2))
+    let (Some(version), Some(trace), Some(parent), Some(_flags)) =
+        (part(2), part(32), part(16), part(2))
     else {
         return false;
     };

@@ -27,7 +27,9 @@ impl PathPrefix {
             return false;
         }
         let mut came = segments(path);
-        self.segments.iter().all(|want| came.next().is_some_and(|s| Decoded(s).eq(want.iter().copied())))
+        self.segments
+            .iter()
+            .all(|want| came.next().is_some_and(|s| Decoded(s).eq(want.iter().copied())))
     }
 }
 
@@ -56,7 +58,8 @@ impl Iterator for Decoded<'_> {
 
     fn next(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
-        let unreserved = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+        let unreserved =
+            |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
         if let Some(b) = encoded(self.0).filter(unreserved) {
             self.0 = self.0.get(3..).unwrap_or_default();
             return Some(b);

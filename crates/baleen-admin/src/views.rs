@@ -1,0 +1,158 @@
+//! What the admin server shows, and the trait through which it gets it.
+//!
+//! Not here: how it is answered (`pages.rs`). Tested: below, `tests/admin.rs`.
+
+use std::future::Future;
+
+use baleen_base::{Cause, EjectReason, WorkerId};
+use serde::Serialize;
+
+/// What the program that wires everything shows of it. Read only. A method that never returns is cut off with its request.
+pub trait Views: Send + Sync + 'static {
+    /// The metrics, as [`baleen_telemetry::prometheus`] writes them.
+    fn metrics(&self) -> String;
+
+    /// All clusters with their endpoints.
+    fn clusters(&self) -> impl Future<Output = Clusters> + Send;
+
+    /// Whether traffic may come.
+    fn ready(&self) -> Readiness;
+
+    /// The flight recorder of a worker, as bytes to be replayed; `None` when there is no such worker. It holds ids, times and
+    /// decisions, never anything that a request or response said.
+    fn recording(&self, worker: WorkerId) -> impl Future<Output = Option<Vec<u8>>> + Send;
+}
+
+/// Whether traffic may come, and what is wrong.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Readiness {
+    /// Why not: a listener that is not bound, a cluster whose endpoints were never read. Ready when empty.
+    pub reasons: Vec<String>,
+    /// What is wrong but does not hinder, such as a services file with a mistake whose last good content is in use.
+    pub warnings: Vec<String>,
+}
+
+impl Readiness {
+    /// Whether traffic may come.
+    #[must_use]
+    pub const fn ready(&self) -> bool {
+        self.reasons.is_empty()
+    }
+}
+
+/// All clusters.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct Clusters {
+    /// In the order of their names.
+    pub clusters: Vec<ClusterView>,
+}
+
+/// A cluster.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct ClusterView {
+    /// Its name.
+    pub name: String,
+    /// The version of its endpoints.
+    pub version: u64,
+    /// Attempts in flight, over all workers.
+    pub in_flight: u64,
+    /// Calls that wait for a slot, over all workers.
+    pub queued: u64,
+    /// Too few endpoints are usable, so all are used.
+    pub panic: bool,
+    /// Its endpoints.
+    pub endpoints: Vec<EndpointView>,
+}
+
+/// An endpoint.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct EndpointView {
+    /// Where.
+    pub address: String,
+    /// Share of traffic in relation to the others.
+    pub weight: u32,
+    /// How it stands.
+    pub state: Health,
+    /// Why it is out and for how long, if it is.
+    pub ejected: Option<Out>,
+    /// Attempts in flight, over all workers.
+    pub in_flight: u64,
+    /// Moving average of the time to the response head, over all workers that have one.
+    pub latency_ewma_us: Option<u64>,
+    /// Idle connections, over all workers.
+    pub idle_connections: u64,
+}
+
+/// How an endpoint stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// It is used.
+    Usable,
+    /// It is not.
+    Ejected,
+    /// It is not, but for one real request that shall show whether it is well again.
+    Trial,
+}
+
+/// Why an endpoint is out and for how long.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Out {
+    /// Why, in words (see [`reason_in_words`]).
+    pub reason: String,
+    /// Until it gets a trial; zero when that is due.
+    pub until_trial_seconds: f64,
+    /// How often in a row.
+    pub nth: u32,
+}
+
+/// What an attempt died of, for people.
+#[must_use]
+pub fn cause_in_words(cause: Cause) -> String {
+    match cause {
+        Cause::ConnectRefused => "connection refused".to_owned(),
+        Cause::ConnectFailed => "could not connect".to_owned(),
+        Cause::ConnectTimeout => "connecting took too long".to_owned(),
+        Cause::ConnectionStale => "pooled connection was closed already".to_owned(),
+        Cause::ConnectionTerminated => "connection ended before a whole response head".to_owned(),
+        Cause::ReusedConnectionTerminated => "pooled connection ended before a response".to_owned(),
+        Cause::ResponseTimeout => "no response head in time".to_owned(),
+        Cause::IdleTimeout => "no byte moved in time".to_owned(),
+        Cause::ResponseInvalid => "response is not valid HTTP".to_owned(),
+        Cause::BodyIncomplete => "response body broke before its end".to_owned(),
+        Cause::Status(status) => format!("status {status}"),
+        Cause::OutOfDescriptors => "no file descriptor or port left here".to_owned(),
+        Cause::DownstreamGone => "the downstream went away".to_owned(),
+        Cause::Internal => "a mistake of Baleen's own".to_owned(),
+    }
+}
+
+/// Why an endpoint is ejected, for people.
+#[must_use]
+pub fn reason_in_words(reason: EjectReason) -> String {
+    match reason {
+        EjectReason::ConsecutiveFailures { count, last } => {
+            let failures = if count == 1 { "failure" } else { "failures" };
+            format!("{count} {failures} in a row, the last: {}", cause_in_words(last))
+        }
+        EjectReason::TrialFailed { last } => {
+            format!("the trial request failed: {}", cause_in_words(last))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_sentences_a_person_can_read() {
+        let reason = EjectReason::ConsecutiveFailures { count: 5, last: Cause::Status(503) };
+        assert_eq!(reason_in_words(reason), "5 failures in a row, the last: status 503");
+        let reason = EjectReason::TrialFailed { last: Cause::ConnectRefused };
+        assert_eq!(reason_in_words(reason), "the trial request failed: connection refused");
+        for cause in Cause::ALL {
+            assert!(!cause_in_words(cause).contains('_'), "{cause:?}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Load against a backend, over loopback: every request is accounted for once, by both sides.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use baleen_drill::backend::{Backend, Params, Running, fnv1a64};
+use baleen_drill::load::{Arrivals, Failure, Load, Outcome, Record, Stop, Summary, Url};
+
+fn start(params: Params) -> Running {
+    Backend::bind(params).expect("bind").spawn().expect("a thread")
+}
+
+fn time(text: &str) -> baleen_drill::distribution::Distribution {
+    text.parse().expect("a distribution")
+}
+
+fn load(addr: SocketAddr, rate: f64, millis: u64) -> Load {
+    Load { rate, duration: Duration::from_millis(millis), ..Load::new(Url::to(addr, "/")) }
+}
+
+/// Run it and check what holds for every load.
+fn run(load: &Load) -> (Summary, Vec<Record>) {
+    let mut records = Vec::new();
+    let summary = load.run(&Stop::new(), |r| records.push(r.clone())).expect("a load");
+    assert_eq!(summary.due, summary.done + summary.failed() + summary.skipped);
+    assert_eq!(summary.due, summary.sent + summary.skipped);
+    assert_eq!(summary.due, summary.windows.iter().map(|w| w.due).sum::<u64>());
+    let mut ids: Vec<u64> = records.iter().map(|r| r.id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=summary.due).collect::<Vec<_>>(), "each request is told of once");
+    (summary, records)
+}
+
+/// One request on a connection of its own; the whole answer as text.
+fn ask(addr: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(addr).expect("connect");
+    stream.write_all(request.as_bytes()).expect("send");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("read");
+    text
+}
+
+#[test]
+fn both_sides_count_the_same() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let log = dir.path().join("log");
+    let params = Params {
+        time: time("1ms + exp(2ms)"),
+        error: 0.25,
+        error_status: 503,
+        seed: 7,
+        log: Some(log.clone()),
+        ..Params::default()
+    };
+    let backend = start(params);
+    let load = Load {
+        connections_max: 64,
+        tag: Some("x-backend".to_owned()),
+        ..load(backend.addr(), 800.0, 1500)
+    };
+    let (summary, records) = run(&load);
+    let addr = backend.addr().to_string();
+    let counts = backend.stop().expect("counts");
+    assert!(summary.due > 1000, "{summary:?}");
+    assert_eq!((summary.failed(), summary.skipped, summary.unpaced), (0, 0, 0));
+    assert_eq!((counts.requests, counts.answered), (summary.due, summary.due));
+    assert_eq!(counts.connections, summary.connections);
+    assert_eq!(summary.statuses.get(&503), Some(&counts.errors));
+    let share = counts.errors as f64 / counts.requests as f64;
+    assert!((share - 0.25).abs() < 0.06, "{share}");
+    assert!(records.iter().all(|r| r.tag.as_deref() == Some(addr.as_str())));
+    assert!(records.iter().all(|r| r.head.is_some_and(|h| Some(h.at) >= r.sent && h.at <= r.end)));
+    let logged: BTreeMap<u64, u16> = std::fs::read_to_string(&log)
+        .expect("the log")
+        .lines()
+        .map(|line| {
+            let mut words = line.split(' ');
+            let mut next = || words.next().expect("a word");
+            (next().parse().expect("an id"), next().parse().expect("a status"))
+        })
+        .collect();
+    let told: BTreeMap<u64, u16> =
+        records.iter().filter_map(|r| Some((r.id, r.head?.status))).collect();
+    assert_eq!(logged, told);
+}
+
+#[test]
+fn a_full_queue_answers_503_and_a_slot_is_never_lost() {
+    let params = Params { time: time("20ms"), slots: 2, queue: 3, ..Params::default() };
+    let backend = start(params);
+    let load = Load {
+        arrivals: Arrivals::Constant,
+        connections_max: 200,
+        ..load(backend.addr(), 400.0, 1000)
+    };
+    let (summary, _) = run(&load);
+    let counts = backend.stop().expect("counts");
+    assert_eq!(summary.done, summary.due);
+    assert_eq!(summary.statuses.get(&503), Some(&counts.queue_full));
+    assert_eq!(summary.ok, counts.answered);
+    // Two slots of 20 ms can't serve more than 100 in a second, and the queue's three at the end.
+    assert!((1..=110).contains(&counts.answered), "{counts:?}");
+    assert!(counts.queue_full > 200, "{counts:?}");
+}
+
+#[test]
+fn too_few_connections_make_requests_late_and_then_skipped() {
+    let backend = start(Params { time: time("30ms"), ..Params::default() });
+    let load = Load {
+        arrivals: Arrivals::Constant,
+        connections_max: 2,
+        ..load(backend.addr(), 500.0, 600)
+    };
+    let (summary, records) = run(&load);
+    let counts = backend.stop().expect("counts");
+    assert_eq!(summary.due, 300);
+    assert!(summary.connections <= 2 && counts.connections <= 2, "{summary:?}");
+    assert!(summary.late > 10 && summary.skipped > 200, "{summary:?}");
+    assert_eq!(counts.requests, summary.sent);
+    // Latency from due shows the wait that latency from sending hides.
+    let (felt, measured) = (summary.latency.quantile(0.99), summary.service.quantile(0.5));
+    assert!(felt > Some(Duration::from_millis(300)), "{felt:?}");
+    assert!(felt > measured, "{measured:?}");
+    let skipped = records.iter().filter(|r| r.outcome == Outcome::Skipped);
+    assert_eq!(skipped.filter(|r| r.sent.is_none()).count() as u64, summary.skipped);
+}
+
+/// Answers every connection with these bytes once a head came, and closes.
+fn raw(answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let addr = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+                head.push(byte[0]);
+            }
+            let _ = stream.write_all(answer);
+        }
+    });
+    addr
+}
+
+/// A few requests that must all fail like this, with or without a head.
+fn all_fail(load: &Load, failure: Failure, head: bool) {
+    let (summary, records) = run(load);
+    assert!(summary.due > 0);
+    for record in &records {
+        assert_eq!(record.outcome, Outcome::Failed(failure));
+        assert_eq!(record.head.is_some(), head);
+    }
+    assert_eq!(summary.failed_after_head, if head { summary.due } else { 0 });
+}
+
+#[test]
+fn failures_are_told_apart() {
+    let few = |addr| load(addr, 100.0, 100);
+    all_fail(&few(raw(b"")), Failure::Closed, false);
+    all_fail(&few(raw(b"HTTP/1.1 200 O")), Failure::Closed, false);
+    all_fail(
+        &few(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")),
+        Failure::Closed,
+        true,
+    );
+    all_fail(&few(raw(b"SSH-2.0-what\r\n\r\n")), Failure::Invalid, false);
+    all_fail(
+        &few(raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")),
+        Failure::Invalid,
+        true,
+    );
+    let nobody =
+        TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    all_fail(&few(nobody), Failure::Connect, false);
+    let slow = start(Params { time: time("1h"), ..Params::default() });
+    let impatient = Load { timeout: Duration::from_millis(50), ..few(slow.addr()) };
+    all_fail(&impatient, Failure::Timeout, false);
+    let counts = slow.stop().expect("counts");
+    assert_eq!(counts.answered, 0);
+    assert_eq!(counts.gone, counts.requests, "a request whose downstream left is given up");
+}
+
+#[test]
+fn interim_responses_and_closed_bodies_are_read() {
+    let addr = raw(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.0 201 Created\r\n\r\nuntil the end");
+    let (summary, records) = run(&load(addr, 100.0, 100));
+    assert_eq!(summary.statuses.get(&201), Some(&summary.due));
+    assert!(records.iter().all(|r| r.body_bytes == 13));
+}
+
+#[test]
+fn a_connection_closed_while_idle_is_not_used_again() {
+    // Each answer says keep-alive and closes nevertheless, before the next request is due.
+    let addr = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let load = Load { arrivals: Arrivals::Constant, ..load(addr, 10.0, 500) };
+    let (summary, _) = run(&load);
+    assert_eq!((summary.ok, summary.connections), (5, 5), "{summary:?}");
+}
+
+#[test]
+fn echo_tells_what_was_received() {
+    let backend = start(Params::default());
+    let text = ask(
+        backend.addr(),
+        "POST /echo?a=1 HTTP/1.1\r\nhOST: me\r\nX-B: 2\r\nX-a: \"q\"\r\nX-B: 3\r\n\
+         Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nfoo\r\n3\r\nbar\r\n0\r\n\r\n",
+    );
+    let digest = format!(r#""body":{{"bytes":6,"fnv1a64":"{:016x}"}}"#, fnv1a64(b"foobar"));
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert!(
+        text.contains(r#"{"method":"POST","target":"/echo?a=1","version":"HTTP/1.1""#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#"["hOST","me"],["X-B","2"],["X-a","\"q\""],["X-B","3"]"#),
+        "in order and case: {text}"
+    );
+    assert!(text.contains(&digest), "{text}");
+    backend.stop().expect("ends");
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let backend = start(Params { time: time("2ms"), ..Params::default() });
+    let one = |path: &str, end: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n{end}\r\n");
+    let all =
+        [one("/echo?1", ""), one("/echo?2", ""), one("/echo?3", "Connection: close\r\n")].concat();
+    let text = ask(backend.addr(), &all);
+    let at: Vec<_> = ["/echo?1", "/echo?2", "/echo?3"].iter().map(|p| text.find(p)).collect();
+    assert!(at.iter().all(Option::is_some) && at.is_sorted(), "{text}");
+    assert!(text.contains(r#""connection":1,"request":3"#), "{text}");
+    backend.stop().expect("ends");
+}
+
+#[test]
+fn bodies_have_their_size_and_head_has_none() {
+    let params = Params { body_bytes: 300_000, ..Params::default() };
+    let backend = start(params);
+    let get = ask(backend.addr(), "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let (head, body) = get.split_once("\r\n\r\n").expect("a head");
+    assert_eq!(body.len(), 300_000);
+    assert!(head.contains("Content-Length: 300000"), "{head}");
+    let head = ask(backend.addr(), "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(head.ends_with("\r\n\r\n") && head.contains("Content-Length: 300000"), "{head}");
+    let bad = ask(backend.addr(), "GET / HTTP/1.1\r\n\r\n");
+    assert!(bad.starts_with("HTTP/1.1 400 ") && bad.contains("no Host"), "{bad}");
+    assert_eq!(backend.stop().expect("ends").invalid, 1);
+}
+
+#[test]
+fn control_changes_a_backend_while_it_runs() {
+    let backend = start(Params { control: true, ..Params::default() });
+    let post = |query: &str| {
+        let close = "HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        ask(backend.addr(), &format!("POST /_control?{query} {close}"))
+    };
+    assert!(post("error=100%25&status=418").contains(r#""error":1,"status":418"#));
+    let (summary, _) = run(&load(backend.addr(), 100.0, 100));
+    assert_eq!(summary.statuses.get(&418), Some(&summary.due));
+    let refused = post("error=lots");
+    assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
+    assert!(post("").contains(r#""error":1,"status":418"#), "a mistake changes nothing");
+    backend.stop().expect("ends");
+    // Not asked for, there is no such thing.
+    let plain = start(Params::default());
+    let text = ask(plain.addr(), "GET /_control HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(text.contains("Content-Length: 128"), "{text}");
+    plain.stop().expect("ends");
+}
+
+#[test]
+fn burning_answers_too() {
+    let params = Params { time: time("3ms"), burn: true, slots: 2, ..Params::default() };
+    let backend = start(params);
+    let (summary, _) = run(&load(backend.addr(), 50.0, 300));
+    assert_eq!(summary.ok, summary.due);
+    let counts = backend.stop().expect("counts");
+    assert_eq!(counts.answered, summary.due);
+}
+
+#[test]
+fn asked_to_end_a_backend_lets_requests_end() {
+    let backend = start(Params { time: time("200ms"), ..Params::default() });
+    let mut idle = TcpStream::connect(backend.addr()).expect("connect");
+    let mut busy = TcpStream::connect(backend.addr()).expect("connect");
+    // The second request goes out when the first was answered, so it is being served when the end is asked for.
+    busy.write_all(
+        b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+    )
+    .expect("send");
+    let mut interim = [0; 25];
+    busy.read_exact(&mut interim).expect("read");
+    assert!(interim.starts_with(b"HTTP/1.1 100 Continue"));
+    busy.write_all(b"x").expect("send");
+    let stopping = std::thread::spawn(move || backend.stop().expect("counts"));
+    let mut text = String::new();
+    busy.read_to_string(&mut text).expect("read");
+    assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
+    assert_eq!(idle.read(&mut [0; 1]).expect("read"), 0, "idle connections are closed");
+    assert_eq!(stopping.join().expect("join").answered, 1);
+}
+
+#[test]
+fn stopped_early_a_load_ends() {
+    let backend = start(Params::default());
+    let stop = Stop::new();
+    let mut seen = 0;
+    let load = load(backend.addr(), 200.0, 3_600_000);
+    let summary = load
+        .run(&stop, |_| {
+            seen += 1;
+            if seen == 20 {
+                stop.stop();
+            }
+        })
+        .expect("a load");
+    assert!(summary.due >= 20 && summary.due == seen, "{summary:?}");
+    backend.stop().expect("ends");
+}
+
+#[test]
+fn rates_that_make_no_sense_are_refused() {
+    let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+    for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9] {
+        let e = load(addr, rate, 10).run(&Stop::new(), |_| {}).expect_err("a rate");
+        assert_eq!(e.kind(), std::io::ErrorKind::InvalidInput, "{e}");
+    }
+}

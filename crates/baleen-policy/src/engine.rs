@@ -1,0 +1,109 @@
+//! What a driver holds: a core, its random stream, and the flight recorder around both.
+//!
+//! Proxy workers, simulators and test harnesses drive this and nothing else, so whatever any of them saw can be replayed.
+//!
+//! Not here: what a recording looks like (`flight`). Tested: by the virtual harness, which replays every run.
+
+use baleen_base::{CallId, Cx, Prng, Shared, Sink, Tick, WorkerId};
+
+use crate::flight::{Recording, Tape, Taped};
+use crate::view::View;
+use crate::{Action, Core, Input};
+
+/// How much the flight recorder keeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecorderParams {
+    /// Most inputs and actions kept; 0 for no recording. Memory: at most 64 bytes for each, in practice about ten, and two
+    /// snapshots of the core.
+    pub entries: usize,
+}
+
+impl Default for RecorderParams {
+    fn default() -> Self {
+        RecorderParams { entries: 65_536 }
+    }
+}
+
+/// One worker's policy with its recorder.
+pub struct Engine {
+    core: Core,
+    rng: Prng,
+    tape: Tape,
+}
+
+impl Engine {
+    /// The engine of one of `workers` workers. Settings, targets and endpoints come as inputs.
+    #[must_use]
+    pub fn new(worker: WorkerId, workers: u16, seed: u64, recorder: RecorderParams) -> Engine {
+        Engine {
+            core: Core::new(worker, workers),
+            rng: Prng::new(seed),
+            tape: Tape::new(recorder.entries),
+        }
+    }
+
+    /// Take any input. `Some` for [`Input::Arrive`]. Poll next.
+    #[inline]
+    pub fn input(
+        &mut self,
+        now: Tick,
+        sink: &mut dyn Sink,
+        shared: &dyn Shared,
+        input: Input,
+    ) -> Option<CallId> {
+        let Engine { core, rng, tape } = self;
+        if !tape.is_on() {
+            return core.input(&mut Cx { now, rng, sink, shared }, input);
+        }
+        tape.input(now, &input, core, rng);
+        let taped = Taped::new(shared, tape);
+        core.input(&mut Cx { now, rng, sink, shared: &taped }, input)
+    }
+
+    /// The next thing to do; poll until there is none.
+    #[inline]
+    pub fn poll(
+        &mut self,
+        now: Tick,
+        sink: &mut dyn Sink,
+        shared: &dyn Shared,
+    ) -> Option<Action> {
+        let Engine { core, rng, tape } = self;
+        let action = core.poll(&mut Cx { now, rng, sink, shared })?;
+        if tape.is_on() {
+            tape.action(&action);
+        }
+        Some(action)
+    }
+
+    /// When to send [`Input::Deadline`]; a lower bound.
+    #[inline]
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Tick> {
+        self.core.next_deadline()
+    }
+
+    /// What can be seen now.
+    #[must_use]
+    pub fn view(&self, now: Tick) -> View {
+        self.core.view(now)
+    }
+
+    /// The worker this engine belongs to.
+    #[must_use]
+    pub fn worker(&self) -> WorkerId {
+        self.core.worker()
+    }
+
+    /// What the recorder holds: a snapshot and everything since. Without recording: a snapshot of now.
+    #[must_use]
+    pub fn recording(&self) -> Recording {
+        self.tape.recording(&self.core, &self.rng)
+    }
+
+    /// The core, to look at.
+    #[must_use]
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+}

@@ -1,0 +1,353 @@
+//! What all workers together know of an endpoint's health: a pure machine on the control thread.
+//!
+//! Why: a worker sees only its share of an endpoint's failures, so alone it would be late by as many failures as there are
+//! workers, and each would probe on its own. Workers report; the fleet counts, decides, and tells all.
+//!
+//! # Trip
+//!
+//! `consecutive_failures` in a row, over all workers, each blamed on the endpoint; any reported success begins the count
+//! anew. At the first failure all workers are told to watch: from then on they report the next success too. At most the
+//! `ceiling`'s share of a cluster's endpoints is out at once, but one of at least two may always be; beyond that the
+//! ejection is said to be capped (once), and panic in the workers is the next line.
+//!
+//! # Recovery
+//!
+//! Out for `backoff_min`, doubled for each ejection in a row up to `backoff_max`, half of it fixed and half random ("equal
+//! jitter"), so that endpoints that fell together do not come back together. Then half open: one worker is granted a trial,
+//! which is one real request. Success restores for all; failure ejects again. A worker that has no traffic for it within two
+//! seconds, or says so, loses the grant to the next one. An ejection is no longer "in a row" once the endpoint has been back
+//! for as long as it was out last. Numbers as in Finagle and linkerd 1: 5 failures, 5 s to 300 s.
+//!
+//! # Cold start
+//!
+//! An endpoint is in use until it fails. Each grant tells all workers again that the endpoint is out, so a worker that missed
+//! the ejection (new, or its set had lost the endpoint for a moment) learns it then.
+//!
+//! Scope: process. Bounds: clusters and endpoints as in `params.rs`; what is reported of others is ignored.
+//!
+//! Not here: what a worker does with a verdict (`health.rs`). Tested: `tests.rs` beside this, and the virtual harness.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use baleen_base::{Cause, ClusterId, Cx, EjectReason, EndpointId, Event, Tick, WorkerId};
+
+use crate::params::{CLUSTERS_MAX, ENDPOINTS_MAX, EjectParams, Params};
+use crate::view::{FleetClusterView, FleetView};
+use crate::{
+    EjectedView, EndpointSet, FleetAction, FleetVerdict, Observation, Observed, To, Verdict,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// How long a worker keeps a trial that it has no result for.
+const TRIAL_FOR: Duration = Duration::from_secs(2);
+
+/// Between a trial that came to nothing and the next.
+const TRIAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// Health of all endpoints over all workers.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    workers: u16,
+    clusters: BTreeMap<ClusterId, Cluster>,
+    params: BTreeMap<ClusterId, EjectParams>,
+    /// When something is due, of which endpoint; one entry for each that is out.
+    timers: BTreeSet<(Tick, ClusterId, EndpointId)>,
+    /// Bounded by what one input causes: the driver drains it after each.
+    actions: VecDeque<FleetAction>,
+    /// The worker that gets the next trial.
+    next: u16,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Cluster {
+    version: u64,
+    /// By id.
+    members: Vec<Member>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    id: EndpointId,
+    /// Failures in a row.
+    failures: u32,
+    /// It was said that it would be out but for the ceiling.
+    capped: bool,
+    /// Ejections in a row, and how long the last one was.
+    nth: u32,
+    last_out: Duration,
+    restored: Tick,
+    out: Option<Out>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Out {
+    reason: EjectReason,
+    until: Tick,
+    /// Who tries it now.
+    trial: Option<WorkerId>,
+    /// Its entry in the timers.
+    timer: Tick,
+}
+
+impl Cluster {
+    fn member(&mut self, id: EndpointId) -> Option<&mut Member> {
+        let at = self.members.binary_search_by_key(&id, |m| m.id).ok()?;
+        self.members.get_mut(at)
+    }
+
+    fn out(&self) -> u32 {
+        self.members.iter().filter(|m| m.out.is_some()).count() as u32
+    }
+
+    /// How many may be out at once.
+    fn ceiling(&self, params: &EjectParams) -> u32 {
+        let n = self.members.len() as u32;
+        params.ceiling.of(n).max(1).min(n.saturating_sub(1))
+    }
+}
+
+impl Fleet {
+    /// The fleet of a process with so many workers.
+    #[must_use]
+    pub fn new(workers: u16) -> Fleet {
+        Fleet {
+            workers: workers.max(1),
+            clusters: BTreeMap::new(),
+            params: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            actions: VecDeque::new(),
+            next: 0,
+        }
+    }
+
+    fn params(&self, cluster: ClusterId) -> EjectParams {
+        self.params.get(&cluster).copied().unwrap_or_default()
+    }
+
+    /// A worker saw something.
+    pub fn observe(&mut self, cx: &mut Cx<'_>, from: WorkerId, seen: Observation) {
+        let Observation { cluster, endpoint, what } = seen;
+        let Some(m) = self.clusters.get_mut(&cluster).and_then(|c| c.member(endpoint)) else {
+            return;
+        };
+        let trying = m.out.is_some_and(|o| o.trial.is_some());
+        match what {
+            Observed::Failure { cause, trial: true } if trying => {
+                self.eject(cx, cluster, endpoint, EjectReason::TrialFailed { last: cause });
+            }
+            Observed::Success { trial: true } if trying => self.restore(cx, cluster, endpoint),
+            Observed::TrialUnused if m.out.is_some_and(|o| o.trial == Some(from)) => {
+                self.postpone(cx, cluster, endpoint);
+            }
+            Observed::Failure { cause, .. } if m.out.is_none() => {
+                self.failed(cx, cluster, endpoint, cause);
+            }
+            Observed::Success { .. } if m.out.is_none() => {
+                m.failures = 0;
+                m.capped = false;
+            }
+            _ => {}
+        }
+    }
+
+    fn failed(&mut self, cx: &mut Cx<'_>, id: ClusterId, endpoint: EndpointId, cause: Cause) {
+        let params = self.params(id);
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        let room = cluster.out() < cluster.ceiling(&params);
+        let Some(m) = cluster.member(endpoint) else { return };
+        if params.consecutive_failures == 0 {
+            return;
+        }
+        m.failures = m.failures.saturating_add(1);
+        let count = m.failures;
+        if count < params.consecutive_failures {
+            if count == 1 {
+                self.tell(To::All, id, endpoint, Verdict::Watch);
+            }
+        } else if room {
+            let reason = EjectReason::ConsecutiveFailures { count, last: cause };
+            self.eject(cx, id, endpoint, reason);
+        } else {
+            let said = core::mem::replace(&mut m.capped, true);
+            if !said {
+                cx.emit(Event::EjectionCapped { cluster: id, endpoint });
+            }
+            if count == 1 {
+                self.tell(To::All, id, endpoint, Verdict::Watch);
+            }
+        }
+    }
+
+    fn eject(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ClusterId,
+        endpoint: EndpointId,
+        reason: EjectReason,
+    ) {
+        let p = self.params(id);
+        let Some(m) = self.clusters.get_mut(&id).and_then(|c| c.member(endpoint)) else { return };
+        let in_a_row = m.out.is_some() || cx.now.since(m.restored) < m.last_out;
+        m.nth = if in_a_row { m.nth.saturating_add(1) } else { 1 };
+        let doublings = (m.nth - 1).min(31);
+        let whole = p.backoff_min.saturating_mul(1 << doublings).min(p.backoff_max);
+        let half = (Tick::ZERO + whole).as_nanos() / 2;
+        m.last_out = Duration::from_nanos(half + cx.rng.below(half.saturating_add(1)));
+        let (until, nth) = (cx.now + m.last_out, m.nth);
+        if let Some(out) = m.out {
+            self.timers.remove(&(out.timer, id, endpoint));
+        }
+        m.out = Some(Out { reason, until, trial: None, timer: until });
+        (m.failures, m.capped) = (0, false);
+        self.timers.insert((until, id, endpoint));
+        self.tell(To::All, id, endpoint, Verdict::Eject { reason, nth });
+        cx.emit(Event::Ejected { cluster: id, endpoint, reason, until, nth });
+    }
+
+    fn restore(&mut self, cx: &mut Cx<'_>, id: ClusterId, endpoint: EndpointId) {
+        let Some(m) = self.clusters.get_mut(&id).and_then(|c| c.member(endpoint)) else { return };
+        if let Some(out) = m.out.take() {
+            (m.restored, m.failures, m.capped) = (cx.now, 0, false);
+            self.timers.remove(&(out.timer, id, endpoint));
+            self.tell(To::All, id, endpoint, Verdict::Restore);
+            cx.emit(Event::Restored { cluster: id, endpoint });
+        }
+    }
+
+    /// Let the next worker try an endpoint that is out.
+    fn grant(&mut self, cx: &mut Cx<'_>, id: ClusterId, endpoint: EndpointId) {
+        let worker = WorkerId(self.next);
+        let Some(m) = self.clusters.get_mut(&id).and_then(|c| c.member(endpoint)) else { return };
+        let nth = m.nth;
+        let Some(out) = &mut m.out else { return };
+        self.next = (self.next + 1) % self.workers;
+        self.timers.remove(&(out.timer, id, endpoint));
+        out.timer = cx.now + TRIAL_FOR;
+        out.trial = Some(worker);
+        let reason = out.reason;
+        self.timers.insert((out.timer, id, endpoint));
+        // Takes an older grant back, and reminds whoever does not know.
+        self.tell(To::All, id, endpoint, Verdict::Eject { reason, nth });
+        self.tell(To::Worker(worker), id, endpoint, Verdict::Trial);
+        cx.emit(Event::TrialGranted { cluster: id, endpoint, worker });
+    }
+
+    /// The trial came to nothing: the next worker gets it, but not at once, else an endpoint that no worker knows (yet) would
+    /// be handed round without end.
+    fn postpone(&mut self, cx: &mut Cx<'_>, id: ClusterId, endpoint: EndpointId) {
+        let member = self.clusters.get_mut(&id).and_then(|c| c.member(endpoint));
+        let Some(out) = member.and_then(|m| m.out.as_mut()) else { return };
+        self.timers.remove(&(out.timer, id, endpoint));
+        out.timer = cx.now + TRIAL_PAUSE;
+        self.timers.insert((out.timer, id, endpoint));
+    }
+
+    fn tell(&mut self, to: To, cluster: ClusterId, endpoint: EndpointId, verdict: Verdict) {
+        let verdict = FleetVerdict { cluster, endpoint, verdict };
+        self.actions.push_back(FleetAction { to, verdict });
+    }
+
+    /// A cluster's endpoints: the whole set. What stays keeps its health.
+    pub fn apply(&mut self, cx: &mut Cx<'_>, id: ClusterId, set: &EndpointSet) {
+        if id.index() >= CLUSTERS_MAX {
+            return;
+        }
+        let cluster = self.clusters.entry(id).or_default();
+        if set.version < cluster.version {
+            return;
+        }
+        cluster.version = set.version;
+        let mut old = core::mem::take(&mut cluster.members).into_iter().peekable();
+        let mut gone = Vec::new();
+        for e in set.endpoints.iter().take(ENDPOINTS_MAX) {
+            if cluster.members.last().is_some_and(|m| e.id <= m.id) {
+                continue;
+            }
+            while let Some(m) = old.next_if(|m| m.id < e.id) {
+                gone.push(m);
+            }
+            let same = old.next_if(|m| m.id == e.id);
+            cluster.members.push(same.unwrap_or(Member {
+                id: e.id,
+                failures: 0,
+                capped: false,
+                nth: 0,
+                last_out: Duration::ZERO,
+                restored: Tick::ZERO,
+                out: None,
+            }));
+        }
+        for m in gone.into_iter().chain(old) {
+            if let Some(out) = m.out {
+                self.timers.remove(&(out.timer, id, m.id));
+            }
+        }
+        self.enforce_ceiling(cx, id);
+    }
+
+    /// When the set shrank or the ceiling came down, those that are due soonest come back.
+    fn enforce_ceiling(&mut self, cx: &mut Cx<'_>, id: ClusterId) {
+        let params = self.params(id);
+        while let Some(cluster) = self.clusters.get(&id) {
+            if cluster.out() <= cluster.ceiling(&params) {
+                return;
+            }
+            let due = |m: &Member| m.out.map(|o| (o.until, m.id));
+            let Some((_, first)) = cluster.members.iter().filter_map(due).min() else { return };
+            self.restore(cx, id, first);
+        }
+    }
+
+    /// New settings. Who is out stays out, as far as the ceiling allows.
+    pub fn reconfigure(&mut self, cx: &mut Cx<'_>, params: &Params) {
+        for (id, p) in params.clusters.iter().filter(|(id, _)| id.index() < CLUSTERS_MAX) {
+            self.params.insert(*id, p.eject);
+            self.enforce_ceiling(cx, *id);
+        }
+    }
+
+    /// The next verdict to pass on.
+    pub fn poll(&mut self) -> Option<FleetAction> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Fleet::on_deadline`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Tick> {
+        self.timers.first().map(|t| t.0)
+    }
+
+    /// The deadline has come. Harmless when it has not.
+    pub fn on_deadline(&mut self, cx: &mut Cx<'_>) {
+        while let Some(&(at, cluster, endpoint)) = self.timers.first() {
+            if at > cx.now {
+                return;
+            }
+            self.grant(cx, cluster, endpoint);
+        }
+    }
+
+    /// Endpoints that are out, and those that failed lately.
+    #[must_use]
+    pub fn view(&self, _now: Tick) -> FleetView {
+        let cluster = |(&cluster, c): (&ClusterId, &Cluster)| {
+            let out = |m: &Member| {
+                m.out.map(|o| (m.id, EjectedView { reason: o.reason, until: o.until, nth: m.nth }))
+            };
+            let failing = |m: &Member| (m.failures > 0).then_some((m.id, m.failures));
+            FleetClusterView {
+                cluster,
+                endpoints: c.members.len() as u32,
+                ejected: c.members.iter().filter_map(out).collect(),
+                failing: c.members.iter().filter_map(failing).collect(),
+            }
+        };
+        let mut clusters: Vec<_> = self.clusters.iter().map(cluster).collect();
+        clusters.retain(|c| !c.ejected.is_empty() || !c.failing.is_empty());
+        FleetView { clusters }
+    }
+}

@@ -1,0 +1,296 @@
+//! One request from its head to its end: name, binding, policy's actions in turn, a line in the access log.
+//!
+//! Not here: one attempt (`attempt`), our own answers (`local`). Tested: `tests/`.
+
+use std::net::IpAddr;
+
+use baleen_base::{AttemptId, ClientClose, ClusterId, EndpointId, Tick};
+use baleen_http1::{Persist, RequestEdits, RequestHead, Rule, Version, encode_request};
+use baleen_policy::{Action, CallFacts};
+use baleen_telemetry::{Sender, ShellCounter};
+
+use super::attempt::Ended;
+use super::download::Terms;
+use super::{Client, Next, Scratch};
+use crate::access_log::Entry;
+use crate::answer::{self, Why};
+use crate::directory::Binding;
+use crate::forward::{self, RequestId};
+use crate::head::{Http1Request, Scheme};
+
+/// What is known of the request at hand.
+pub(super) struct Call {
+    /// What the response has to be like.
+    pub terms: Terms,
+    /// The downstream's connection may live on.
+    pub keep: bool,
+    /// Policy let a response head go down.
+    pub forwarded: bool,
+    /// Something of it went.
+    pub committed: bool,
+    /// The status that went down.
+    pub status: u16,
+    /// What the last invalid response broke.
+    pub broken: Option<Rule>,
+    pub id: RequestId,
+    pub from: IpAddr,
+    pub began: Tick,
+    pub first_byte: Option<Tick>,
+    /// The last attempt.
+    pub cluster: Option<ClusterId>,
+    pub endpoint: Option<EndpointId>,
+    pub attempts: u16,
+    pub outcome: &'static str,
+}
+
+/// The request as the stages see it.
+#[inline]
+pub(super) fn view<'a>(head: &'a RequestHead, buf: &'a [u8]) -> Http1Request<'a> {
+    Http1Request { head, buf, scheme: Scheme::Http }
+}
+
+impl Client<'_> {
+    /// Serve the request whose head is in `s`.
+    pub(super) async fn call(&mut self, s: &mut Scratch) -> Next {
+        let mut call = self.begin(s);
+        let next = match self.bind(s) {
+            Ok(binding) => {
+                self.arrive(s, binding);
+                self.run_call(s, &mut call).await
+            }
+            Err(why) => self.answer_unbound(s, &mut call, why).await,
+        };
+        self.end_call(s, &call);
+        next
+    }
+
+    #[inline]
+    fn begin(&self, s: &mut Scratch) -> Call {
+        let request = &s.request;
+        let view = view(request, s.input.upto_end());
+        let id = RequestId::of(&view, self.site.trust, || self.w.random());
+        let call = Call {
+            terms: Terms {
+                version: request.version(),
+                asked: request.asked(request.upgrade().is_some()),
+                expects: request.expect_continue(),
+            },
+            keep: request.keep_alive(),
+            forwarded: false,
+            committed: false,
+            status: 0,
+            broken: None,
+            id,
+            from: self.conn.peer(),
+            began: self.w.driver.now(),
+            first_byte: None,
+            cluster: None,
+            endpoint: None,
+            attempts: 0,
+            outcome: "ok",
+        };
+        s.request_out.clear();
+        s.down.begin();
+        call
+    }
+
+    /// Give it a name and find where that leads.
+    #[inline]
+    fn bind(&self, s: &mut Scratch) -> Result<Binding, Unbound> {
+        let view = view(&s.request, s.input.upto_end());
+        if forward::is_loop(&view) {
+            return Err(Unbound::Loop);
+        }
+        self.site.naming.name(&view, &mut s.name).map_err(Unbound::NoName)?;
+        self.w.directory.borrow().lookup(&s.name).ok_or(Unbound::Unbound)
+    }
+
+    #[inline]
+    fn arrive(&self, s: &mut Scratch, binding: Binding) {
+        let framing = s.request.framing();
+        s.up.begin(framing, &self.site.limits, self.w.replay_bytes(binding.route));
+        let facts = CallFacts {
+            route: binding.route,
+            target: binding.target,
+            client: Some(self.id),
+            idempotent: s.request.method().is_idempotent(),
+            body: !s.up.is_taken(),
+        };
+        self.w.driver.arrive(self.id, facts);
+    }
+
+    /// Do what policy says until the call is over.
+    async fn run_call(&mut self, s: &mut Scratch, call: &mut Call) -> Next {
+        loop {
+            let Some(action) = self.w.driver.mail(self.id) else {
+                match self.watch(s) {
+                    Ok(want) => self.wait(want, None).await,
+                    Err(()) => return self.abandon(s, call),
+                }
+                continue;
+            };
+            match action {
+                Action::Start { attempt, cluster, endpoint, conn } => {
+                    let ended = {
+                        self.note_attempt(s, call, attempt, cluster, endpoint);
+                        let address = self.w.directory.borrow().address(endpoint);
+                        self.attempt(s, call, attempt, conn, address).await
+                    };
+                    match ended {
+                        Ended::AskPolicy => {}
+                        Ended::Whole => return self.whole(s, call),
+                        Ended::DownstreamGone => return self.abandon(s, call),
+                        Ended::CloseClient(why) => return self.close_client(s, call, why).await,
+                        Ended::RequestRefused(refusal) => {
+                            self.w.cells.refused(Sender::Downstream, refusal.rule.as_str());
+                            self.w.driver.abandon(self.id);
+                            call.outcome = "http_request_error";
+                            if call.committed {
+                                return self.cut(s);
+                            }
+                            return self.answer_in_call(s, call, Why::Codec(refusal), false).await;
+                        }
+                    }
+                }
+                Action::Answer { refusal, .. } => {
+                    self.w.driver.call_over(self.id);
+                    let keep = call.keep && s.up.is_taken();
+                    return self.answer_in_call(s, call, Why::Refused(&refusal), keep).await;
+                }
+                Action::Break { cause, .. } => {
+                    self.w.driver.call_over(self.id);
+                    call.outcome = answer::error_of_cause(cause);
+                    return self.cut(s);
+                }
+                Action::CloseClient { why, .. } => return self.close_client(s, call, why).await,
+                Action::Cancel { .. } => self.w.driver.cancelled(self.id),
+                other => debug_assert!(false, "not for a call: {other:?}"),
+            }
+        }
+    }
+
+    /// An attempt begins: its request's head is made if there is none yet.
+    #[inline]
+    fn note_attempt(
+        &self,
+        s: &mut Scratch,
+        call: &mut Call,
+        attempt: AttemptId,
+        cluster: ClusterId,
+        endpoint: EndpointId,
+    ) {
+        call.attempts = attempt.nth;
+        call.cluster = Some(cluster);
+        call.endpoint = Some(endpoint);
+        if call.forwarded {
+            call.forwarded = false;
+            s.down.take_back();
+        }
+        if !s.request_out.is_empty() {
+            return;
+        }
+        let buf = s.input.upto_end();
+        let upgrade = s.request.upgrade().is_some();
+        s.edits.clear();
+        let view = view(&s.request, buf);
+        call.from =
+            forward::request(&view, &self.conn, self.site.trust, &call.id, upgrade, &mut s.edits);
+        let edits = RequestEdits {
+            drop: s.edits.dropped(),
+            framing: s.request.framing(),
+            host: None,
+            upgrade,
+            close: false,
+        };
+        encode_request(&mut s.request_out, &s.request, buf, &edits, []);
+        // The empty line comes last.
+        s.request_out.truncate(s.request_out.len().saturating_sub(2));
+        s.request_out.extend_from_slice(s.edits.lines());
+        s.request_out.extend_from_slice(b"\r\n");
+    }
+
+    /// The response went down whole.
+    #[inline]
+    fn whole(&self, s: &Scratch, call: &Call) -> Next {
+        if call.keep && s.up.is_taken() {
+            Next::Request
+        } else if s.up.is_taken() {
+            Next::Close
+        } else {
+            Next::Linger
+        }
+    }
+
+    /// The downstream left.
+    fn abandon(&self, s: &Scratch, call: &mut Call) -> Next {
+        self.w.driver.abandon(self.id);
+        call.outcome = "abandoned";
+        if s.down.ends_with_connection() { Next::Reset } else { Next::Close }
+    }
+
+    /// A response can't be completed: the downstream has to notice.
+    fn cut(&self, s: &Scratch) -> Next {
+        if s.down.ends_with_connection() { Next::Reset } else { Next::Close }
+    }
+
+    /// Policy wants the connection closed in the middle of a call.
+    async fn close_client(&mut self, s: &mut Scratch, call: &mut Call, why: ClientClose) -> Next {
+        self.w.driver.abandon(self.id);
+        call.outcome = why.as_str();
+        if call.committed || call.forwarded {
+            return Next::Reset;
+        }
+        self.answer_in_call(s, call, Why::Client(why), false).await
+    }
+
+    /// What is said about the connection in an answer of our own.
+    pub(super) fn persist(call: &Call, keep: bool) -> Persist {
+        match (keep, call.terms.version) {
+            (false, _) => Persist::Close,
+            (true, Version::Http10) => Persist::KeepAlive,
+            (true, Version::Http11) => Persist::Unsaid,
+        }
+    }
+
+    /// Count, and write a line.
+    fn end_call(&self, s: &mut Scratch, call: &Call) {
+        self.w.cells.count(ShellCounter::DownstreamSentBytes, s.down.written);
+        let Some(log) = &self.site.log else { return };
+        let now = self.w.driver.now();
+        let view = view(&s.request, s.input.upto_end());
+        let directory = self.w.directory.borrow();
+        use crate::head::HeadView as _;
+        let entry = Entry {
+            unix_ms: self.w.unix_ms(call.began),
+            listener: directory.listener(self.site.id),
+            client: call.from,
+            method: view.method(),
+            host: view.authority().unwrap_or_default(),
+            path: view.path_and_query(),
+            status: call.status,
+            bytes_in: s.up.taken,
+            bytes_out: s.down.content,
+            duration_us: now.nanos_since(call.began) / 1000,
+            ttfb_us: call.first_byte.map(|at| at.nanos_since(call.began) / 1000),
+            route: &s.name,
+            cluster: call.cluster.map_or("", |id| directory.cluster(id)),
+            endpoint: call.endpoint.map_or("", |id| directory.endpoint(id)),
+            attempts: call.attempts,
+            request_id: call.id.as_bytes(),
+            outcome: call.outcome,
+        };
+        log.borrow_mut().write(&entry);
+    }
+}
+
+/// Why a request leads nowhere.
+#[derive(Clone, Copy)]
+pub(super) enum Unbound {
+    /// It has no name.
+    NoName(crate::identify::NoName),
+    /// Its name is bound to nothing.
+    Unbound,
+    /// It goes in circles.
+    Loop,
+}
+
