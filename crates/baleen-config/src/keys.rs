@@ -153,7 +153,7 @@ pub static LISTENER: Def = Def {
         ),
         key(
             "fields",
-            Kind::Integer(1, 1000),
+            Kind::Integer(1, 128),
             "100",
             Scope::Request,
             "Most header fields of a request; above it the answer is 431.",

@@ -15,6 +15,9 @@ use crate::table::{Def, Key, Kind, Stands, one_of};
 use crate::tree::{Entry, Node, Table, Value};
 use crate::value::{self, Wrong, show_duration, show_size};
 
+/// Most items in a list of numbers.
+const NUMBERS_MAX: usize = 256;
+
 /// What stands where a table or a word may.
 pub(crate) enum TableOrWord<'a> {
     Table(&'a Table, &'a Place),
@@ -187,6 +190,11 @@ impl<'a, 'f> Reader<'a, 'f> {
             self.wrong(name, &node.place, Wrong::new(label));
             return None;
         };
+        if items.len() > NUMBERS_MAX {
+            let label = format!("at most {NUMBERS_MAX} are allowed, found {}", items.len());
+            self.wrong(name, &node.place, Wrong::new(label));
+            return None;
+        }
         let found: Vec<_> = items.iter().map(|item| self.integer_of(key, item)).collect();
         let values = found.into_iter().map(|n| n.map(|n| n.value)).collect::<Option<_>>()?;
         Some(At::new(values, &node.place))

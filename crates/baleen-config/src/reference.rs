@@ -11,6 +11,37 @@ const INTRO: &str = "# Configuration
 
 This page is printed from the list of settings that the parser uses.
 
+```toml
+[[listener]]
+listen = \"127.0.0.1:8080\"
+name   = \"/svc/{host}\"                # what a request is called when no rule says otherwise
+
+[[listener.rule]]
+path = \"/images\"
+name = \"/svc/images\"
+
+[namer.files]                         # a file for each cluster, with lines host:port [weight]
+kind = \"files\"
+dir  = \"services\"
+
+[route]                               # defaults for every name
+total_timeout = \"5s\"
+try_timeout   = \"2s\"
+retry         = { tries = 3, budget = \"20%\" }
+
+[route.\"/svc/images\"]               # what differs for one name
+try_timeout = \"1500ms\"
+to          = [{ cluster = \"images-v1\", weight = 9 }, { cluster = \"images-v2\", weight = 1 }]
+
+[cluster]                             # defaults for every destination
+balance = { kind = \"peak-ewma\", decay = \"10s\" }
+eject   = { consecutive_failures = 5, backoff = \"5s..300s\" }
+
+[cluster.images-v2]                   # one destination, with addresses of its own
+endpoints   = [\"127.0.0.1:9001\", \"127.0.0.1:9002 2\"]
+concurrency = 64
+```
+
 `baleen check FILE` reports every mistake at once, with line, caret and the nearest valid spelling, and what is legal but
 dangerous. A wrong configuration starts nothing.
 

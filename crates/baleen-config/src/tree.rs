@@ -11,6 +11,8 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::span::{Place, Source};
 
+/// Mistakes in form that are looked at in one file.
+const FORM_ERRORS_MAX: usize = 200;
 /// Most keys in one table.
 const KEYS_MAX: usize = 8192;
 
@@ -82,7 +84,7 @@ impl Node {
 pub(crate) fn parse(source: &Arc<Source>, findings: &mut Findings) -> (Table, bool) {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     let broken = !errors.is_empty();
-    for error in errors {
+    for error in errors.into_iter().take(FORM_ERRORS_MAX) {
         let span = error.span().unwrap_or(0..0);
         let place = Place { source: Arc::clone(source), span };
         let mut lines = error.message().lines();

@@ -10,7 +10,7 @@
 //! | no cluster, no endpoint | 503 | `destination_not_found`, `destination_unavailable` |
 //! | queue full or too slow, too many calls or connections | 503 with `Retry-After` | `connection_limit_reached` |
 //! | out of time | 504 | `http_response_timeout`, `connection_timeout` |
-//! | the last attempt failed | 502, 503, 504 by cause | see [`of_cause`] |
+//! | the last attempt failed | 502, 503, 504 by cause | as in `of_cause` |
 //!
 //! Tokens and statuses are those of RFC 9209 section 2.3, but that a name we do not know is 404 (the RFC recommends 500: a
 //! mistyped host would then look like our failure) and a cluster that is not there is 503 (it may be there soon).

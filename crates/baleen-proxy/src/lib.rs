@@ -40,7 +40,6 @@ mod io;
 mod listen;
 mod server;
 mod worker;
-mod fleet_shim;
 
 pub use listen::ListenerPlan;
 pub use server::{Plan, Server, StartError, Views};

@@ -16,14 +16,13 @@ use std::time::{Duration, Instant};
 use baleen_base::{ClusterId, Prng, TargetId, WorkerId};
 use baleen_policy::params::{CLUSTERS_MAX, Params, ROUTES_MAX};
 use baleen_policy::{
-    EndpointSet, Engine, FleetView, Input, Ledger, Recording, RecorderParams, Target, View,
+    EndpointSet, Engine, Fleet, FleetView, Input, Ledger, Recording, RecorderParams, Target, View,
 };
 use baleen_telemetry::{Cells, WorkerCells};
 use tokio::sync::mpsc;
 
 use crate::access_log::{AccessLog, Destination};
 use crate::clock::Clock;
-use crate::fleet_shim::Fleet;
 use crate::control::{Control, MESSAGES_MAX, ToControl};
 use crate::directory::{Directory, LISTENERS_MAX};
 use crate::driver::Parts;

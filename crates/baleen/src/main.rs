@@ -1,1 +1,53 @@
-fn main() {}
+//! The `baleen` command: verbs, wiring, rendering, exit codes.
+//!
+//! Thin: each verb parses raw arguments into meaningful ones and calls a library. Data goes to standard output, talk to
+//! standard error; a broken pipe is success. Exit codes are in `exit.rs` and in `docs/reference/exit-codes.md`.
+//!
+//! Not here: carrying traffic (`baleen-proxy`), deciding (`baleen-policy`), reading configuration (`baleen-config`).
+//! Tested: in `tests/cli.rs` and `tests/it/`, with the real program.
+
+mod backend;
+mod check;
+mod demo;
+mod exit;
+mod input;
+mod out;
+mod run;
+
+use clap::{Parser, Subcommand};
+
+/// Carries requests between services, and keeps carrying them while servers fail.
+#[derive(Parser)]
+#[command(name = "baleen", version, about, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 fine, 1 an expectation did not hold, 2 bad input or usage, \
+                        3 the environment could not do it.\n\nTo see it work: baleen demo")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Carry traffic as a configuration says
+    Run(run::Args),
+    /// Check a configuration, and the services files it names, without starting anything
+    Check(check::Args),
+    /// Be a synthetic upstream: an HTTP server with the service times and errors you ask for
+    Backend(backend::Args),
+    /// See Baleen carry load while one of three servers is killed and another turns slow
+    Demo(demo::Args),
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let ended = match cli.verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Check(args) => check::run(&args),
+        Verb::Backend(args) => backend::run(args),
+        Verb::Demo(args) => demo::run(&args),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report(),
+    }
+}

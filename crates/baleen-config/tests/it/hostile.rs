@@ -114,5 +114,7 @@ fn long_lines_and_deep_nesting() {
     read(&format!("x = {}{}", "[".repeat(10_000), "]".repeat(10_000)));
     read(&format!("route.\"/svc/x\".to = {}\"a\"{}", "{first=[".repeat(60), "]}".repeat(60)));
     read(&"[a.".repeat(10_000));
+    read(&"=\n".repeat(50_000));
+    read(&format!("route.retry.statuses = [{}]", "1,".repeat(100_000)));
     read(&"[[listener]]\n".repeat(2_000));
 }

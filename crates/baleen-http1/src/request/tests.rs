@@ -450,6 +450,7 @@ fn upgrades_and_expectations() {
         (b"Connection: upgrade\r\nUpgrade: websocket, H2C\r\n", Ok("")),
         (b"Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: HTTP/2.0\r\n", Ok("")),
         (b"Connection: upgrade\r\nUpgrade: TLS/1.0\r\n", Ok("")),
+        (b"Connection: upgrade\r\nUpgrade: h2c, websocket\r\n", Ok("")),
         (b"Connection: upgrade\r\nUpgrade:\r\n", Err(Rule::UpgradeSyntax)),
         (b"Upgrade: a b\r\n", Err(Rule::UpgradeSyntax)),
         (b"Upgrade: a,\r\n", Err(Rule::UpgradeSyntax)),
@@ -535,6 +536,11 @@ fn a_head_that_trickles_in_is_refused_as_early_as_it_can_be() {
     assert_eq!(parse(b"GET /a\r\n"), Err(Rule::Http09.into()));
     assert_eq!(parse(b"GET / HTTP/1.1\r\nA"), Ok(Parsed::Partial));
     assert_eq!(parse(b"GET / HTTP/1.1\r\nA: b\0"), Err(Rule::Control.into()));
+    for bad in ["\r\r", "\r\t", "\rx"] {
+        assert_eq!(parse(b"GET / HTTP/1.1\r\nA: b"), Ok(Parsed::Partial));
+        let input = format!("GET / HTTP/1.1\r\nA: b{bad}");
+        assert_eq!(parse(input.as_bytes()), Err(Rule::BareCr.into()), "{bad:?}");
+    }
 }
 
 #[test]
