@@ -71,6 +71,7 @@ mod host;
 mod known;
 mod lex;
 mod method;
+mod progress;
 mod refusal;
 mod request;
 mod response;

@@ -5,7 +5,8 @@
 
 use crate::fields::{FIELDS_MAX, Field, Fields};
 use crate::host::is_authority_at;
-use crate::lex::{self, Progress};
+use crate::lex;
+use crate::progress::Progress;
 use crate::start_line::{first_line, longest_line, no_method, no_target, supported, version};
 use crate::{Asked, Framing, Known, Limits, Method, Parsed, Refusal, Rule, Span, Target, Version};
 

@@ -4,7 +4,8 @@
 //! (`lex`), framing fields (`fields`), writing (`encode`). Tested in `response/tests.rs`.
 
 use crate::fields::{FIELDS_MAX, Field, Fields};
-use crate::lex::{self, Progress};
+use crate::lex;
+use crate::progress::Progress;
 use crate::start_line::{supported, version};
 use crate::{Framing, Known, Limits, Method, Parsed, Refusal, Rule, Span, Version};
 
