@@ -25,6 +25,8 @@ use crate::{checks, keys};
 
 /// Where the admin server listens when nothing is said.
 const ADMIN_PORT: u16 = 9990;
+/// What the flight recorder keeps when nothing is said.
+const RECORDER_ENTRIES: usize = 65_536;
 
 /// A valid configuration.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The folder of the files namer, if there is one.
     pub services_dir: Option<PathBuf>,
+    /// Inputs and decisions that each worker's flight recorder keeps; 0 for none.
+    pub recorder_entries: usize,
     /// The files it was read from; the first is the one asked for.
     pub files: Vec<PathBuf>,
     route: RouteParams,
@@ -131,6 +135,7 @@ pub(crate) struct Draft {
     pub(crate) admin: Option<At<Option<SocketAddr>>>,
     pub(crate) listeners: Vec<ReadListener>,
     pub(crate) services_dir: Option<At<PathBuf>>,
+    pub(crate) recorder_entries: Option<usize>,
     pub(crate) route: RouteLayer,
     pub(crate) routes: BTreeMap<String, (Place, RouteLayer)>,
     pub(crate) cluster: ClusterLayer,
@@ -192,6 +197,10 @@ pub(crate) fn read(
         Some((def, table, place)) => read_namer(def, table, place, r.findings),
         None => None,
     };
+    let recorder_entries = match r.table("recorder") {
+        Some((def, table, place)) => read_recorder(def, table, place, r.findings),
+        None => None,
+    };
     let (route, routes) = match r.table("route") {
         Some(found) => read_routes(found, r.findings),
         None => Default::default(),
@@ -210,6 +219,7 @@ pub(crate) fn read(
         admin,
         listeners,
         services_dir,
+        recorder_entries,
         route,
         routes,
         cluster,
@@ -240,6 +250,7 @@ fn finish(draft: Draft, workers: Option<u16>, files: Vec<PathBuf>) -> Config {
         workers,
         admin: draft.admin.as_ref().map_or(default_admin, |at| at.value),
         services_dir: draft.services_dir.as_ref().map(|at| at.value.clone()),
+        recorder_entries: draft.recorder_entries.unwrap_or(RECORDER_ENTRIES),
         files,
         route: draft.route.params(""),
         routes: draft.routes.iter().map(route).collect(),
@@ -262,6 +273,18 @@ fn read_admin(
     let listen = r.address_or_off("listen");
     r.done();
     listen
+}
+
+fn read_recorder(
+    def: &'static Def,
+    table: &Table,
+    place: &Place,
+    findings: &mut Findings,
+) -> Option<usize> {
+    let mut r = Reader::new(def, table, place, None, findings);
+    let entries = r.integer::<i64>("entries").and_then(|at| usize::try_from(at.value).ok());
+    r.done();
+    entries
 }
 
 fn read_namer(

@@ -61,9 +61,26 @@ pub static ROOT: Def = Def {
         key("admin", Kind::Table(&ADMIN), "", Scope::None, ""),
         key("listener", Kind::Tables(&LISTENER, 256), "", Scope::None, ""),
         key("namer", Kind::Table(&NAMER), "", Scope::None, ""),
+        key("recorder", Kind::Table(&RECORDER), "", Scope::None, ""),
         key("route", Kind::Table(&ROUTE), "", Scope::None, ""),
         key("cluster", Kind::Table(&CLUSTER), "", Scope::None, ""),
     ],
+    named: None,
+};
+
+/// The flight recorder.
+pub static RECORDER: Def = Def {
+    path: "recorder",
+    doc: "Each worker keeps what its policy was told and what it decided, so that it can be run again. No payloads: ids, \
+          times and causes.",
+    keys: &[key(
+        "entries",
+        Kind::Integer(0, 16_000_000),
+        "65536",
+        Scope::Worker,
+        "How many inputs and decisions are kept, at about 60 bytes each; the oldest half is dropped when it is full. 0 \
+         turns it off.",
+    )],
     named: None,
 };
 

@@ -1,7 +1,9 @@
 //! Buffers for bytes on their way: three sizes, kept in one stack each per worker.
 //!
-//! A connection that waits for its next request holds none. A body starts with the smallest and gets larger ones once it
-//! has filled what it has twice (`Growth`): 16 KiB, 64 KiB, 256 KiB; larger gained nothing when measured. Bounds: a stack
+//! A connection that waits for its next request holds none. A body starts with the smallest, 18 KiB, which holds a head and
+//! the 16 KiB that many servers write at once. It gets larger ones, 64 KiB and 256 KiB, by what it has proven (`Growth`): the
+//! next one after two reads that filled what it had; the largest after one, if its length says that it will be filled. Larger
+//! ones gained nothing when measured. A body that trickles never gets a larger one, whatever it announces. Bounds: a stack
 //! keeps `KEPT` buffers of each size, more are given back to the allocator; how many are in use is bounded by the calls in
 //! flight, each of which holds at most two, and counted (`baleen_buffers`, `baleen_buffer_bytes`).
 //!
@@ -14,7 +16,7 @@ use std::rc::Rc;
 use baleen_telemetry::{ShellGauge, WorkerCells};
 
 /// Bytes in a buffer of each size.
-pub(crate) const SIZES: [usize; 3] = [16 * 1024, 64 * 1024, 256 * 1024];
+pub(crate) const SIZES: [usize; 3] = [18 * 1024, 64 * 1024, 256 * 1024];
 /// Spare buffers kept of each size.
 const KEPT: [usize; 3] = [256, 32, 16];
 
@@ -201,7 +203,7 @@ impl Drop for Buf {
     }
 }
 
-/// When a body gets a larger buffer: after two reads that filled the present one.
+/// When a body gets a larger buffer.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Growth {
     full_reads: u8,
@@ -209,17 +211,32 @@ pub(crate) struct Growth {
 
 impl Growth {
     /// One read gave `took` bytes where `room` were free.
+    #[inline]
     pub fn saw(&mut self, took: usize, room: usize) {
-        self.full_reads = if took == room { self.full_reads.saturating_add(1) } else { self.full_reads };
+        if took == room {
+            self.full_reads = self.full_reads.saturating_add(1);
+        }
     }
 
-    /// Replace an empty `buf` if the body has proven long.
-    pub fn apply(&mut self, buf: &mut Buf) {
-        if self.full_reads >= 2 && buf.is_empty() && buf.size() + 1 < SIZES.len() {
-            let home = Rc::clone(&buf.home);
-            *buf = home.take(buf.size() + 1);
-            self.full_reads = 0;
+    /// Replace an empty `buf` if the body has proven long. `left`: bytes that follow as far as is known.
+    #[inline]
+    pub fn apply(&mut self, buf: &mut Buf, left: u64) {
+        let largest = SIZES.len() - 1;
+        if self.full_reads == 0 || !buf.is_empty() || buf.size() == largest {
+            return;
         }
+        let size = if left >= SIZES[largest] as u64 {
+            largest
+        } else if self.full_reads >= 2 {
+            buf.size() + 1
+        } else {
+            return;
+        };
+        let home = Rc::clone(&buf.home);
+        // The old one first, so that never both are held.
+        buf.release();
+        *buf = home.take(size);
+        self.full_reads = 0;
     }
 }
 
@@ -259,7 +276,19 @@ mod tests {
         let mut growth = Growth::default();
         for (full, expect) in [(true, 0), (false, 0), (true, 1), (true, 1), (true, 2), (true, 2)] {
             growth.saw(if full { 10 } else { 5 }, 10);
-            growth.apply(&mut buf);
+            growth.apply(&mut buf, 0);
+            assert_eq!(buf.size(), expect);
+        }
+    }
+
+    #[test]
+    fn a_body_that_only_says_it_is_long_does_not() {
+        let home = Buffers::new(Rc::new(WorkerCells::new()));
+        let mut buf = home.take(0);
+        let mut growth = Growth::default();
+        for (full, expect) in [(false, 0), (false, 0), (true, 2)] {
+            growth.saw(if full { 10 } else { 5 }, 10);
+            growth.apply(&mut buf, 1 << 30);
             assert_eq!(buf.size(), expect);
         }
     }

@@ -186,11 +186,6 @@ impl Download {
         self.head_sent || !self.piece.is_untouched()
     }
 
-    /// Whether something of the final response waits for the downstream.
-    pub fn is_held_up(&self) -> bool {
-        self.piece.is_pending()
-    }
-
     /// Go on: read what is there, write what goes.
     #[inline]
     pub fn advance(
@@ -384,7 +379,7 @@ impl Download {
             return Some(Down::Done);
         }
         self.buf.clear();
-        self.growth.apply(&mut self.buf);
+        self.growth.apply(&mut self.buf, self.decoder.content_left());
         match self.fill(up) {
             None => {}
             Some(Down::UpstreamGone) if self.decoder.finish_on_eof() => {

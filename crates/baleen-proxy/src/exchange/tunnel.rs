@@ -50,7 +50,7 @@ impl Lane {
                 return Ok((false, false));
             }
             self.buf.clear();
-            self.growth.apply(&mut self.buf);
+            self.growth.apply(&mut self.buf, 0);
             let room = self.buf.room_len();
             match io::read(from, self.buf.room()).map_err(|_| Side::From)? {
                 Took::Bytes(n) => {

@@ -256,7 +256,7 @@ impl Upload {
         self.body.clear();
         // What follows a chunked body has to fit behind the head: no larger buffers for it.
         if !self.chunked {
-            self.growth.apply(&mut self.body);
+            self.growth.apply(&mut self.body, self.decoder.content_left());
         }
         let most = if self.chunked {
             self.body.room_len()

@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 
 use crate::harness::{Wire, eventually, get, ok, proxy, upstream};
 
-/// A call holds its input buffer and one for what it reads.
-const HELD_BYTES_MAX: i64 = 16 * 1024 + 256 * 1024 + 16 * 1024;
+/// A call holds its input buffer, and one for what it reads.
+const HELD_BYTES_MAX: i64 = 18 * 1024 + 256 * 1024;
 
 fn pattern(at: usize) -> u8 {
     (at % 251) as u8 ^ (at >> 16) as u8

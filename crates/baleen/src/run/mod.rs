@@ -32,6 +32,11 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for flight recordings at the end.
 const RECORDINGS_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Inputs and actions that each worker's flight recorder keeps; about ten bytes each.
+const KEPT_ENTRIES: usize = 65_536;
+/// The same when recordings are asked for.
+const RECORDED_ENTRIES: usize = 4 << 20;
+
 /// Carry traffic as a configuration says.
 ///
 /// Prints one line `listening on ADDRESS (http)` per listener, and one for the admin pages, when it is ready. SIGTERM or
@@ -78,7 +83,8 @@ async fn carry(loaded: Loaded, record_dir: Option<&Path>) -> Result<Exit, Failur
         })?),
         None => None,
     };
-    let (workers, entries) = (workers(config.workers), config.recorder_entries);
+    let workers = workers(config.workers);
+    let entries = if record_dir.is_some() { RECORDED_ENTRIES } else { KEPT_ENTRIES };
     let protocols: Vec<&str> = config.listeners.iter().map(|_| "http").collect();
     let wiring = Wiring::new(config, services.as_ref()).map_err(Failure::input)?;
     let plan = wiring.plan(workers, RandomState::new().hash_one(std::process::id()), entries);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use baleen_base::{ClusterId, TargetId};
 use baleen_config::{AccessLog, Config, Endpoint, HostPattern, Listener, NameTemplate, TargetSpec};
 use baleen_discovery::files::{Change, Services, Update};
+use baleen_http1::Limits;
 use baleen_policy::params::{Params, WorkerParams};
 use baleen_policy::{EndpointSet, Target};
 use baleen_proxy::access_log::Destination;
@@ -245,13 +246,13 @@ fn pairs(endpoints: &[Endpoint]) -> Vec<(std::net::SocketAddr, u32)> {
     endpoints.iter().map(|e| (e.addr, e.weight)).collect()
 }
 
-fn limits(listener: &Listener) -> baleen_proxy::Limits {
+fn limits(listener: &Listener) -> Limits {
     let of = listener.limits;
-    baleen_proxy::Limits {
+    Limits {
         head_bytes: of.head_bytes as usize,
         fields: of.fields as usize,
         request_line_bytes: of.request_line_bytes as usize,
-        ..baleen_proxy::Limits::default()
+        ..Limits::default()
     }
 }
 
