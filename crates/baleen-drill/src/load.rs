@@ -13,7 +13,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -242,13 +241,6 @@ impl Record {
     #[must_use]
     pub fn service(&self) -> Option<Duration> {
         Some(self.end.saturating_sub(self.sent?))
-    }
-}
-
-/// Where a load may go: only for building [`Url`]s of servers just started.
-impl From<SocketAddr> for Url {
-    fn from(addr: SocketAddr) -> Url {
-        Url::to(addr, "/")
     }
 }
 

@@ -56,7 +56,7 @@ fn both_sides_count_the_same() {
     };
     let backend = start(params);
     let load = Load {
-        connections_max: 64,
+        connections_max: 1024,
         tag: Some("x-backend".to_owned()),
         ..load(backend.addr(), 800.0, 1500)
     };

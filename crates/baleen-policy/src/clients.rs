@@ -132,12 +132,12 @@ impl Clients {
     /// A request from this client is in progress.
     #[inline]
     pub(crate) fn busy(&mut self, id: ClientId) {
-        if let Some(c) = self.find(id) {
-            if !matches!(c.state, State::Closing(_)) {
-                c.state = State::Busy;
-                c.deadline = Tick::NEVER;
-                (c.waited, c.moved) = (Duration::ZERO, 0);
-            }
+        if let Some(c) = self.find(id)
+            && !matches!(c.state, State::Closing(_))
+        {
+            c.state = State::Busy;
+            c.deadline = Tick::NEVER;
+            (c.waited, c.moved) = (Duration::ZERO, 0);
         }
     }
 
@@ -160,12 +160,7 @@ impl Clients {
         }
     }
 
-    fn accepted(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: ClientId,
-        listener: ListenerId,
-    ) -> Option<Action> {
+    fn accepted(&mut self, cx: &mut Cx<'_>, id: ClientId, listener: ListenerId) -> Option<Action> {
         let close = Action::CloseClient { client: id, why: ClientClose::TooMany };
         if id.slot as usize >= CLIENTS_MAX {
             return Some(close);
@@ -239,7 +234,8 @@ impl Clients {
                 State::Idle => ClientClose::KeepAliveIdle,
                 State::Stalled { since } => {
                     let listener = c.listener;
-                    let p = self.params.get(listener.index()).copied().flatten().unwrap_or_default();
+                    let p =
+                        self.params.get(listener.index()).copied().flatten().unwrap_or_default();
                     if now >= since + p.body_timeout {
                         ClientClose::BodyTimeout
                     } else {
@@ -333,8 +329,7 @@ mod tests {
         fn tell(&mut self, ms: u64, slot: u32, event: ClientEvent) -> Option<Action> {
             let now = Tick::from_millis(ms);
             let mut rng = Prng::new(0);
-            let mut cx =
-                Cx { now, rng: &mut rng, sink: &mut self.closed, shared: &self.ledger };
+            let mut cx = Cx { now, rng: &mut rng, sink: &mut self.closed, shared: &self.ledger };
             self.clients.event(&mut cx, id(slot), event)
         }
 

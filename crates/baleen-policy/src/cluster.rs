@@ -171,7 +171,8 @@ impl Cluster {
         let health = |s: &u32| eps[*s as usize].health;
         self.healthy = self.members.iter().filter(|s| health(s).is_in()).count() as u32;
         self.trials =
-            self.members.iter().filter(|s| matches!(health(s), Health::Trial { .. })).count() as u32;
+            self.members.iter().filter(|s| matches!(health(s), Health::Trial { .. })).count()
+                as u32;
         let all = self.members.len() as u64;
         let need = u64::from(self.params.eject.panic.ppm()) * all;
         let was = core::mem::replace(&mut self.panic, u64::from(self.healthy) * 1_000_000 < need);
@@ -192,10 +193,10 @@ impl Cluster {
         idempotent: bool,
         tried: &[EndpointId],
     ) -> Option<(u32, bool)> {
-        if self.trials > 0 {
-            if let Some(slot) = self.take_trial(now, idempotent, tried) {
-                return Some((slot, true));
-            }
+        if self.trials > 0
+            && let Some(slot) = self.take_trial(now, idempotent, tried)
+        {
+            return Some((slot, true));
         }
         let how = self.params.balance;
         let mut choice = Choice { eps: &mut self.eps, usable: &self.usable, tried, now };
@@ -222,7 +223,9 @@ impl Cluster {
         if ![&self.members, &self.usable, &self.free].iter().all(|v| v.iter().all(inside)) {
             return Err("endpoint slot out of range");
         }
-        let ids = |v: &[u32]| v.windows(2).all(|w| self.eps[w[0] as usize].id < self.eps[w[1] as usize].id);
+        let ids = |v: &[u32]| {
+            v.windows(2).all(|w| self.eps[w[0] as usize].id < self.eps[w[1] as usize].id)
+        };
         if !ids(&self.members) || !ids(&self.usable) {
             return Err("endpoints out of order");
         }
@@ -271,8 +274,7 @@ mod tests {
     use baleen_base::{Cause, EjectReason};
 
     fn set(version: u64, ids: &[u32]) -> EndpointSet {
-        let endpoints =
-            ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
+        let endpoints = ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
         EndpointSet { version, endpoints }
     }
 

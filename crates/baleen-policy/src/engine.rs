@@ -62,12 +62,7 @@ impl Engine {
 
     /// The next thing to do; poll until there is none.
     #[inline]
-    pub fn poll(
-        &mut self,
-        now: Tick,
-        sink: &mut dyn Sink,
-        shared: &dyn Shared,
-    ) -> Option<Action> {
+    pub fn poll(&mut self, now: Tick, sink: &mut dyn Sink, shared: &dyn Shared) -> Option<Action> {
         let Engine { core, rng, tape } = self;
         let action = core.poll(&mut Cx { now, rng, sink, shared })?;
         if tape.is_on() {

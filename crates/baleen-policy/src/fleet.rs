@@ -182,13 +182,7 @@ impl Fleet {
         }
     }
 
-    fn eject(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: ClusterId,
-        endpoint: EndpointId,
-        reason: EjectReason,
-    ) {
+    fn eject(&mut self, cx: &mut Cx<'_>, id: ClusterId, endpoint: EndpointId, reason: EjectReason) {
         let p = self.params(id);
         let Some(m) = self.clusters.get_mut(&id).and_then(|c| c.member(endpoint)) else { return };
         let in_a_row = m.out.is_some() || cx.now.since(m.restored) < m.last_out;

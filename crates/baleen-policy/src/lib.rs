@@ -4,6 +4,15 @@
 //! clocks and threads; it wraps the [`Core`] in an [`Engine`], which records what went in and what came out, so that a
 //! recording replays to identical decisions.
 //!
+//! # Driving it
+//!
+//! After each input, poll until there is nothing: actions are in order and name what was true when they were made. Keep one
+//! timer, at [`Engine::next_deadline`], and send [`Input::Deadline`] when it fires; being early, late or twice does no harm.
+//! Pass [`Action::Report`] to the [`Fleet`], its verdicts to the workers, and [`Action::Wake`] to the worker it names, each
+//! exactly once and in order. Ids that have ended are ignored, so events may cross actions on their way.
+//!
+//! # Modules
+//!
 //! | module | idea |
 //! |---|---|
 //! | `core` | calls, attempts and timers of one worker |
@@ -42,9 +51,7 @@ pub use self::core::Core;
 pub use action::{Action, Cancel, EjectedView, FleetAction, Observation, Observed, Refusal, To};
 pub use engine::{Engine, RecorderParams};
 pub use fleet::Fleet;
-pub use flight::{
-    Divergence, NoRecording, Recording, Replayed, Step, replay, replay_with,
-};
+pub use flight::{Divergence, NoRecording, Recording, Replayed, Step, replay, replay_with};
 pub use input::{
     At, AttemptEvent, CallFacts, ClientEvent, Endpoint, EndpointSet, FleetVerdict, Input, Target,
     Verdict,

@@ -163,7 +163,8 @@ impl Conns {
         }
         let newest = list.newest;
         let c = &mut self.table[id.slot as usize];
-        (c.expires, c.why) = if age < idle { (age, ConnClose::Age) } else { (idle, ConnClose::Idle) };
+        (c.expires, c.why) =
+            if age < idle { (age, ConnClose::Age) } else { (idle, ConnClose::Idle) };
         (c.state, c.prev, c.next) = (State::Idle, newest, NONE);
         c.at = list.dense.len() as u32;
         let expires = c.expires;
@@ -255,7 +256,8 @@ impl Conns {
         self.wheel.check(self.table.len())?;
         let mut idle = 0;
         for (slot, c) in self.table.iter().enumerate() {
-            let ends = [c.prev, c.next].iter().all(|&l| l == NONE || (l as usize) < self.table.len());
+            let ends =
+                [c.prev, c.next].iter().all(|&l| l == NONE || (l as usize) < self.table.len());
             if c.state != State::Idle {
                 continue;
             }
@@ -314,8 +316,9 @@ mod tests {
         let (mut c, mut l, p) = pool(10);
         let (mut rng, mut used) = (Prng::new(1), [0u32; 10]);
         for round in 1..=1000u64 {
-            let mut out: Vec<ConnId> =
-                (0..5).filter_map(|_| c.take(&mut l, PoolOrder::LeastRecentlyUsed, &mut rng)).collect();
+            let mut out: Vec<ConnId> = (0..5)
+                .filter_map(|_| c.take(&mut l, PoolOrder::LeastRecentlyUsed, &mut rng))
+                .collect();
             for conn in &out {
                 used[conn.slot as usize] += 1;
             }

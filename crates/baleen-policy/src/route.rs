@@ -90,10 +90,15 @@ pub(crate) struct Bound {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Node {
     Cluster(ClusterId),
-    Union { weights: u64, end: u32 },
+    Union {
+        weights: u64,
+        end: u32,
+    },
     /// A child of a union, before its node.
     Weight(u32),
-    Alt { end: u32 },
+    Alt {
+        end: u32,
+    },
 }
 
 /// How far along a cluster is on the way to being usable.
@@ -306,7 +311,8 @@ mod tests {
     fn alternatives_fall_through_to_the_first_usable_then_to_the_first_that_has_any() {
         let b = Bound::new(&Target::Alt(alloc::vec![c(1), c(2), c(3)]));
         let mut rng = Prng::new(1);
-        let mut at = |usable: &[u32], out: &[u32]| b.walk(&mut rng, &standing(usable, out)).unwrap().0;
+        let mut at =
+            |usable: &[u32], out: &[u32]| b.walk(&mut rng, &standing(usable, out)).unwrap().0;
         assert_eq!(at(&[1, 2, 3], &[]), 1);
         assert_eq!(at(&[3], &[1]), 3);
         assert_eq!(at(&[], &[2, 3]), 2);

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use baleen_base::{ClusterId, EjectReason, EndpointId, RouteId, Tick, WorkerId};
 use serde::{Deserialize, Serialize};
 
-pub use crate::clients::ClientsView;
 use crate::EjectedView;
+pub use crate::clients::ClientsView;
 use crate::health::Health;
 
 /// One worker.
@@ -16,6 +16,8 @@ use crate::health::Health;
 pub struct View {
     /// Which.
     pub worker: WorkerId,
+    /// Of how many.
+    pub workers: u16,
     /// When.
     pub at: Tick,
     /// Calls that have not ended.

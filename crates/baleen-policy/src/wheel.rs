@@ -68,10 +68,11 @@ impl Wheel {
         }
         // Rounded up: never early.
         let due = (at.as_nanos() >> GRANULE_BITS) + 1;
-        if let Some(n) = self.nodes.get(key as usize) {
-            if n.place != NONE && n.due <= due {
-                return;
-            }
+        if let Some(n) = self.nodes.get(key as usize)
+            && n.place != NONE
+            && n.due <= due
+        {
+            return;
         }
         self.move_to(key, due);
     }
@@ -296,12 +297,8 @@ mod tests {
     }
 
     fn op() -> impl Strategy<Value = Op> {
-        let span = prop_oneof![
-            0u64..2_000_000,
-            0u64..100_000_000,
-            0u64..60_000_000_000,
-            0u64..(1 << 50)
-        ];
+        let span =
+            prop_oneof![0u64..2_000_000, 0u64..100_000_000, 0u64..60_000_000_000, 0u64..(1 << 50)];
         prop_oneof![
             4 => (0u32..16, span.clone()).prop_map(|(k, d)| Op::Arm(k, d)),
             3 => span.prop_map(Op::Advance),

@@ -102,9 +102,13 @@ fn releases_name_the_waiting_workers_in_turn() {
 /// Every call wants a retry: what the pool lets through is its share of the calls and its floor.
 #[test]
 fn share_and_floor_in_the_steady_state() {
-    for (rate, share, floor) in
-        [(1000u64, 200_000u32, 1u32), (1000, 200_000, 0), (1000, 1_000_000, 0), (100, 0, 10), (2, 200_000, 10)]
-    {
+    for (rate, share, floor) in [
+        (1000u64, 200_000u32, 1u32),
+        (1000, 200_000, 0),
+        (1000, 1_000_000, 0),
+        (100, 0, 10),
+        (2, 200_000, 10),
+    ] {
         let (ledger, p) = (Ledger::new(1, 0, 0), pool(share, floor));
         let (warm, seconds) = (20, 100);
         let mut retries = 0u64;
@@ -123,7 +127,10 @@ fn share_and_floor_in_the_steady_state() {
         let expected = rate * seconds * u64::from(share) / 1_000_000 + seconds * u64::from(floor);
         // A window more or less at the edges.
         let slack = expected / 10 + 1;
-        assert!(retries.abs_diff(expected) <= slack, "{rate} {share} {floor}: {retries}, not {expected}");
+        assert!(
+            retries.abs_diff(expected) <= slack,
+            "{rate} {share} {floor}: {retries}, not {expected}"
+        );
     }
 }
 
@@ -142,7 +149,9 @@ fn load_stays_below_one_plus_share_at_any_failure_rate() {
                     break;
                 }
                 sent += 1;
-                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                dice = dice
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 if (dice >> 33) % 100 >= percent {
                     break;
                 }

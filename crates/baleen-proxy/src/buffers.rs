@@ -3,7 +3,8 @@
 //! A connection that waits for its next request holds none. A body starts with the smallest, 18 KiB, which holds a head and
 //! the 16 KiB that many servers write at once. It gets larger ones, 64 KiB and 256 KiB, by what it has proven (`Growth`): the
 //! next one after two reads that filled what it had; the largest after one, if its length says that it will be filled. Larger
-//! ones gained nothing when measured. A body that trickles never gets a larger one, whatever it announces. Bounds: a stack
+//! ones gained nothing when measured. A body that trickles never gets a larger one, whatever it announces, and holds none
+//! while nothing comes. Bounds: a stack
 //! keeps `KEPT` buffers of each size, more are given back to the allocator; how many are in use is bounded by the calls in
 //! flight, each of which holds at most two, and counted (`baleen_buffers`, `baleen_buffer_bytes`).
 //!
@@ -170,11 +171,6 @@ impl Buf {
         self.end = end;
     }
 
-    /// Bytes it holds at most.
-    pub fn capacity(&self) -> usize {
-        self.data.len()
-    }
-
     /// Its size, as an index into `SIZES`.
     pub fn size(&self) -> usize {
         self.size
@@ -207,14 +203,24 @@ impl Drop for Buf {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Growth {
     full_reads: u8,
+    last: usize,
 }
 
 impl Growth {
     /// One read gave `took` bytes where `room` were free.
     #[inline]
     pub fn saw(&mut self, took: usize, room: usize) {
+        self.last = took;
         if took == room {
             self.full_reads = self.full_reads.saturating_add(1);
+        }
+    }
+
+    /// Nothing is there to be read now: an empty `buf` is given back, unless what comes is too much for the smallest.
+    #[inline]
+    pub fn waits(&self, buf: &mut Buf) {
+        if buf.is_empty() && self.last <= SIZES[0] {
+            buf.release();
         }
     }
 
@@ -259,7 +265,7 @@ mod tests {
         buf.end = 3;
         buf.start = 1;
         assert!(buf.grow());
-        assert_eq!((buf.filled(), buf.capacity()), (&b"bc"[..], SIZES[1]));
+        assert_eq!((buf.filled(), buf.size()), (&b"bc"[..], 1));
         buf.compact();
         assert_eq!((buf.start, buf.end, buf.filled()), (0, 2, &b"bc"[..]));
         assert_eq!(gauge(ShellGauge::Buffers), 1);

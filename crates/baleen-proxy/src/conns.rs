@@ -183,6 +183,7 @@ impl Conns {
     }
 
     /// How many lie idle.
+    #[cfg(test)]
     pub fn idle(&self) -> usize {
         self.slots.iter().filter(|s| matches!(s.state, State::Idle(_))).count()
     }

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use baleen_base::{ClusterId, Cx, Prng, TargetId, Tick, WorkerId};
 use baleen_policy::params::Params;
-use baleen_policy::{EndpointSet, Fleet, FleetView, Ledger, Observation, Recording, Target, To, View};
+use baleen_policy::{
+    EndpointSet, Fleet, FleetView, Ledger, Observation, Recording, Target, To, View,
+};
 use baleen_telemetry::WorkerCells;
 use tokio::sync::mpsc;
 

@@ -14,6 +14,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::task::Waker;
 
@@ -29,20 +30,9 @@ use crate::conns::{Conns, Quiet};
 use crate::control::ToControl;
 use crate::inbox::Inbox;
 
-/// More never lies in a mailbox: a cancel, a start, its cancel, an end of the call, a close of the connection, doubled.
-const MAIL_MAX: usize = 10;
+mod mail;
 
-/// One connection from a downstream, as far as the driver is concerned.
-#[derive(Default)]
-struct ClientCell {
-    generation: u32,
-    live: bool,
-    listener: ListenerId,
-    call: Option<CallId>,
-    conn: Option<ConnId>,
-    mail: Vec<Action>,
-    waker: Option<Waker>,
-}
+use mail::{ClientCell, Inner};
 
 /// Events go to the worker's cells.
 pub(crate) struct CellsSink(pub Rc<WorkerCells>);
@@ -52,16 +42,6 @@ impl Sink for CellsSink {
     fn emit(&mut self, _at: Tick, event: Event) {
         self.0.record(event);
     }
-}
-
-struct Inner {
-    engine: Engine,
-    sink: CellsSink,
-    clients: Vec<ClientCell>,
-    free: Vec<u32>,
-    /// By slot of the call: who made it.
-    calls: Vec<(CallId, ClientId)>,
-    conns: Conns,
 }
 
 /// One worker's driver.
@@ -77,7 +57,7 @@ pub(crate) struct Driver {
     peers: Arc<[Inbox]>,
     me: baleen_base::WorkerId,
     cells: Rc<WorkerCells>,
-    reports_dropped: Cell<u64>,
+    reports_dropped: Arc<AtomicU64>,
 }
 
 /// What a driver is made of.
@@ -88,6 +68,7 @@ pub(crate) struct Parts {
     pub control: SyncSender<ToControl>,
     pub peers: Arc<[Inbox]>,
     pub me: baleen_base::WorkerId,
+    pub reports_dropped: Arc<AtomicU64>,
     pub cells: Rc<WorkerCells>,
 }
 
@@ -114,7 +95,7 @@ impl Driver {
             peers: parts.peers,
             me: parts.me,
             cells: parts.cells,
-            reports_dropped: Cell::new(0),
+            reports_dropped: parts.reports_dropped,
         }
     }
 
@@ -149,7 +130,6 @@ impl Driver {
         });
         let cell = &mut inner.clients[slot as usize];
         cell.live = true;
-        cell.listener = listener;
         cell.waker = Some(waker);
         let id = ClientId { slot, generation: cell.generation };
         self.step(inner, Some(id), Input::Client(id, ClientEvent::Accepted { listener }));
@@ -444,7 +424,7 @@ impl Driver {
             Action::CloseClient { client, .. } => inner.post(client, me, action),
             Action::Report(seen) => {
                 if self.control.try_send(ToControl::Observed(self.me, seen)).is_err() {
-                    self.reports_dropped.set(self.reports_dropped.get() + 1);
+                    self.reports_dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }
             Action::Wake { worker, cluster } => {
@@ -452,76 +432,6 @@ impl Driver {
                     peer.slot_free(cluster);
                 }
             }
-        }
-    }
-}
-
-impl Inner {
-    #[inline]
-    fn client(&mut self, id: ClientId) -> Option<&mut ClientCell> {
-        let cell = self.clients.get_mut(id.slot as usize)?;
-        (cell.generation == id.generation && cell.live).then_some(cell)
-    }
-
-    /// Whose call this is, if it still runs.
-    #[inline]
-    fn owner(&mut self, call: CallId) -> Option<ClientId> {
-        let (known, client) = *self.calls.get(call.slot as usize)?;
-        let runs = known == call && self.client(client).is_some_and(|c| c.call == Some(call));
-        runs.then_some(client)
-    }
-
-    #[inline]
-    fn post_call(&mut self, call: CallId, me: Option<ClientId>, action: Action) -> bool {
-        let Some(client) = self.owner(call) else { return false };
-        self.post(client, me, action);
-        true
-    }
-
-    #[inline]
-    fn post(&mut self, client: ClientId, me: Option<ClientId>, action: Action) {
-        let Some(cell) = self.client(client) else { return };
-        cell.mail.push(action);
-        debug_assert!(cell.mail.len() <= MAIL_MAX, "{:?}", cell.mail);
-        if me != Some(client)
-            && let Some(waker) = &cell.waker
-        {
-            waker.wake_by_ref();
-        }
-    }
-
-    /// Take an unread start of `attempt` out of the mailbox again; its connection is closed.
-    fn take_back(&mut self, attempt: AttemptId) -> bool {
-        let Some(client) = self.owner(attempt.call) else { return false };
-        let Some(cell) = self.client(client) else { return false };
-        let unread =
-            |a: &Action| matches!(a, Action::Start { attempt: other, .. } if *other == attempt);
-        let Some(at) = cell.mail.iter().position(unread) else { return false };
-        if let Action::Start { conn: Some(conn), .. } = cell.mail.remove(at) {
-            self.conns.close(conn);
-        }
-        true
-    }
-
-    fn drop_mail(&mut self, id: ClientId) {
-        let Some(cell) = self.client(id) else { return };
-        let mail = std::mem::take(&mut cell.mail);
-        for action in &mail {
-            if let Action::Start { conn: Some(conn), .. } = action {
-                self.conns.close(*conn);
-            }
-        }
-        // Only what concerns the connection itself outlives the call.
-        let mut mail = mail;
-        mail.retain(|a| matches!(a, Action::CloseClient { .. }));
-        if let Some(cell) = self.client(id) {
-            cell.mail = mail;
-        }
-    }
-
-    fn close_conn_of(&mut self, id: ClientId) {
-        if let Some(conn) = self.client(id).and_then(|c| c.conn.take()) {
-            self.conns.close(conn);
         }
     }
 }

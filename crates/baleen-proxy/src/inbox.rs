@@ -26,7 +26,8 @@ impl Inbox {
     /// Wait until it is said, and take what was said.
     pub async fn next(&self) -> BTreeSet<ClusterId> {
         loop {
-            let heard = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
+            let heard =
+                std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
             if !heard.is_empty() {
                 return heard;
             }

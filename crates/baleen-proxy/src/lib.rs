@@ -23,6 +23,7 @@
 
 pub mod access_log;
 pub mod answer;
+pub mod body;
 mod buffers;
 mod clock;
 mod conns;

@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,12 +17,13 @@ use std::time::{Duration, Instant};
 use baleen_base::{ClusterId, Prng, TargetId, WorkerId};
 use baleen_policy::params::{CLUSTERS_MAX, Params, ROUTES_MAX};
 use baleen_policy::{
-    EndpointSet, Engine, Fleet, FleetView, Input, Ledger, Recording, RecorderParams, Target, View,
+    EndpointSet, Engine, Fleet, FleetView, Input, Ledger, RecorderParams, Recording, Target, View,
 };
 use baleen_telemetry::{Cells, WorkerCells};
 use tokio::sync::mpsc;
 
 use crate::access_log::{AccessLog, Destination};
+use crate::body::Observe;
 use crate::clock::Clock;
 use crate::control::{Control, MESSAGES_MAX, ToControl};
 use crate::directory::{Directory, LISTENERS_MAX};
@@ -31,7 +33,7 @@ use crate::listen::{self, Bound, HAND_OVER_MAX, ListenerPlan, Load};
 use crate::worker::{self, COMMANDS_MAX, MakeParts, SiteParts, Start};
 
 /// What a server is started with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plan {
     /// Threads that carry traffic; at least one.
     pub workers: u16,
@@ -49,6 +51,8 @@ pub struct Plan {
     pub seed: u64,
     /// Inputs that each worker's flight recorder keeps; 0 for none.
     pub recorder_entries: usize,
+    /// Who sees bodies.
+    pub observe: Option<Arc<dyn Observe>>,
 }
 
 /// Why a server did not start. Nothing of it is left then.
@@ -82,6 +86,7 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     logs: Vec<(Destination, AccessLog)>,
     workers: u16,
+    reports_dropped: Arc<AtomicU64>,
 }
 
 /// All policy's views of itself.
@@ -118,6 +123,7 @@ impl Server {
             threads: Vec::new(),
             logs,
             workers,
+            reports_dropped: Arc::default(),
         };
         server.start_threads(plan, bound, inbox)?;
         Ok(server)
@@ -158,6 +164,7 @@ impl Server {
                 seed: seeds.bits(),
                 directory: Arc::clone(&plan.directory),
                 params: Arc::clone(&plan.params),
+                observe: plan.observe.clone(),
                 sites: self.sites(&plan),
                 listeners: std::mem::take(&mut listeners[i]),
                 load: Arc::clone(&load),
@@ -179,7 +186,8 @@ impl Server {
         let name = format!("worker-{}", start.me.0);
         let what = || format!("can't start {name}");
         let thread = std::thread::Builder::new().name(name.clone());
-        let thread = thread.spawn(move || worker::run(start, &ready)).map_err(|e| fail(what(), e))?;
+        let thread =
+            thread.spawn(move || worker::run(start, &ready)).map_err(|e| fail(what(), e))?;
         self.threads.push(thread);
         let started = started.recv().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
         started.map_err(|e| fail(what(), e))
@@ -189,6 +197,7 @@ impl Server {
     fn parts(&self, me: WorkerId, plan: &Plan, seed: u64, peers: Arc<[Inbox]>) -> MakeParts {
         let (clock, ledger, control) = (self.clock, Arc::clone(&self.ledger), self.control.clone());
         let (workers, plan) = (self.workers, plan.clone());
+        let reports_dropped = Arc::clone(&self.reports_dropped);
         Box::new(move |cells| {
             let recorder = RecorderParams { entries: plan.recorder_entries };
             let mut engine = Engine::new(me, workers, seed, recorder);
@@ -200,7 +209,7 @@ impl Server {
                 engine.input(clock.now(), &mut sink, &*ledger, input);
                 while engine.poll(clock.now(), &mut sink, &*ledger).is_some() {}
             }
-            Parts { engine, clock, ledger, control, peers, me, cells }
+            Parts { engine, clock, ledger, control, peers, me, reports_dropped, cells }
         })
     }
 
@@ -240,6 +249,12 @@ impl Server {
     #[must_use]
     pub fn log_lines_dropped(&self) -> u64 {
         self.logs.iter().map(|(_, log)| log.dropped()).sum()
+    }
+
+    /// What workers saw of endpoints and could not tell the control thread, because it did not keep up.
+    #[must_use]
+    pub fn reports_dropped(&self) -> u64 {
+        self.reports_dropped.load(Ordering::Relaxed)
     }
 
     /// Open the access logs' files anew.

@@ -4,24 +4,24 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::mpsc;
 
 use baleen_drill::backend::{Backend, Params, parse_share, parse_status};
 use baleen_drill::distribution::Distribution;
-use tokio::sync::watch;
 
 use crate::exit::{Exit, Failure};
 use crate::out;
-use crate::run::signals::Signals;
+use crate::run::signals;
 
 /// Be a synthetic upstream: an HTTP/1.1 server with the service times and errors you ask for.
 ///
 /// Prints `listening on ADDRESS` when it is ready, and ends gracefully on SIGTERM or Ctrl-C. Answers 200 with a body of
 /// filler; `/echo` answers with a JSON description of what arrived.
 #[derive(clap::Args)]
-#[command(after_help = "Times: 20ms, exp(100ms), uniform(10ms, 30ms), lognormal(50ms, 0.5), and sums such as \
+#[command(
+    after_help = "Times: 20ms, exp(100ms), uniform(10ms, 30ms), lognormal(50ms, 0.5), and sums such as \
                         \"20ms + exp(100ms)\".\n\n\
-                        Example: baleen backend --listen 127.0.0.1:9001 --time \"20ms + exp(30ms)\" --concurrency 16 --error 1%")]
+                        Example: baleen backend --listen 127.0.0.1:9001 --time \"20ms + exp(30ms)\" --concurrency 16 --error 1%"
+)]
 pub struct Args {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -70,7 +70,11 @@ fn parse_time(text: &str) -> Result<Distribution, String> {
 
 fn parse_name(text: &str) -> Result<String, String> {
     let fine = !text.is_empty() && text.bytes().all(|b| (0x21..0x7f).contains(&b));
-    if fine { Ok(text.to_owned()) } else { Err("a name is visible ASCII without spaces".to_owned()) }
+    if fine {
+        Ok(text.to_owned())
+    } else {
+        Err("a name is visible ASCII without spaces".to_owned())
+    }
 }
 
 fn parse_size(text: &str) -> Result<u64, String> {
@@ -107,7 +111,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     }
     let backend = Backend::bind(params)
         .map_err(|e| Failure::bind(format!("can't listen on {listen}: {e}"), &e))?;
-    let stop = stop_on_signal()?;
+    let stop = signals::stop_on_signal()?;
     // A reader that is gone is no reason not to serve.
     let _ = out::data(&format!("listening on {}\n", backend.addr()));
     let counts = backend
@@ -118,35 +122,4 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         counts.answered, counts.requests, counts.connections
     ));
     Ok(Exit::Fine)
-}
-
-/// Turns true at the first signal to end; a second one ends the process.
-fn stop_on_signal() -> Result<watch::Receiver<bool>, Failure> {
-    let (stop, stopped) = watch::channel(false);
-    let (ready, is_ready) = mpsc::sync_channel(1);
-    let listen = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let signals = Signals::new();
-            let failed = signals.is_err();
-            let _ = ready.send(signals.as_ref().err().map(ToString::to_string));
-            if failed {
-                return Ok(());
-            }
-            let mut signals = signals?;
-            signals.end().await;
-            let _ = stop.send(true);
-            signals.end().await;
-            std::process::exit(Exit::Fine as i32)
-        })
-    };
-    let thread = std::thread::Builder::new().name("signals".to_owned());
-    let failed = match thread.spawn(move || listen() as std::io::Result<()>) {
-        Ok(_) => is_ready.recv().unwrap_or(Some("no runtime".to_owned())),
-        Err(e) => Some(e.to_string()),
-    };
-    match failed {
-        None => Ok(stopped),
-        Some(why) => Err(Failure::environment(format!("can't listen for signals: {why}"))),
-    }
 }

@@ -9,6 +9,7 @@ use baleen_config::{Config, Diagnostic, Look, Severity, render};
 use baleen_discovery::files::{self, Services};
 
 use crate::out::{self, Paint};
+use crate::run::wire::Wiring;
 
 /// A configuration without mistakes.
 pub struct Loaded {
@@ -29,8 +30,7 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
             return Err(warnings);
         }
     };
-    let have: BTreeSet<String> =
-        services.iter().flat_map(|s| s.clusters.keys().cloned()).collect();
+    let have: BTreeSet<String> = services.iter().flat_map(|s| s.clusters.keys().cloned()).collect();
     for name in &have {
         if config.static_endpoints(name).is_some() {
             let path = config.services_dir.as_deref().unwrap_or(Path::new("")).join(name);
@@ -41,6 +41,11 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         }
     }
     warnings.extend(config.without_file(&have));
+    // What the wiring refuses is a mistake, too, and is told before anything starts.
+    if let Err(why) = Wiring::new(config.clone(), services.as_ref()) {
+        warnings.push(Diagnostic::file_error(path, why));
+        return Err(warnings);
+    }
     Ok(Loaded { config, services, warnings })
 }
 

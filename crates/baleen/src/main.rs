@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 
 /// Carries requests between services, and keeps carrying them while servers fail.
 #[derive(Parser)]
-#[command(name = "baleen", version, about, max_term_width = 100)]
+#[command(name = "baleen", version, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 fine, 1 an expectation did not hold, 2 bad input or usage, \
                         3 the environment could not do it.\n\nTo see it work: baleen demo")]
 struct Cli {

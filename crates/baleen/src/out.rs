@@ -32,6 +32,14 @@ pub fn stdout_redraws() -> bool {
     io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|v| v != "dumb")
 }
 
+/// Columns of the terminal on standard output; 80 when that is not known.
+pub fn stdout_columns() -> usize {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the call writes one `winsize` to where the pointer says, or nothing.
+    let asked = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    if asked == 0 && size.ws_col > 0 { usize::from(size.ws_col) } else { 80 }
+}
+
 /// Colours, or none.
 #[derive(Clone, Copy, Debug)]
 pub struct Paint(bool);

@@ -88,8 +88,7 @@ pub(crate) fn cost(ep: &mut Ep, now: Tick, tau: f64) -> f64 {
     let pending = f64::from(ep.in_flight);
     ep.latency.observe(now, 0.0, tau);
     let l = &ep.latency;
-    let silent =
-        if l.awaiting > 0 { now.nanos_since(l.silent_since) as f64 } else { 0.0 };
+    let silent = if l.awaiting > 0 { now.nanos_since(l.silent_since) as f64 } else { 0.0 };
     let cost = if l.nanos == 0.0 && ep.in_flight > 0 {
         PENALTY + pending
     } else {

@@ -36,7 +36,12 @@ pub(crate) struct Turn {
 
 impl Turn {
     /// The usable endpoints or their weights have changed.
-    pub(crate) fn rebuild(&mut self, rng: &mut Prng, eps: &mut [crate::cluster::Ep], usable: &[u32]) {
+    pub(crate) fn rebuild(
+        &mut self,
+        rng: &mut Prng,
+        eps: &mut [crate::cluster::Ep],
+        usable: &[u32],
+    ) {
         self.at = rng.index(usable.len());
         self.planned.clear();
         let first = usable.first().map(|&s| eps[s as usize].weight);
@@ -106,8 +111,7 @@ mod tests {
         let mut c = cluster_of(weights);
         let mut t = Turn::default();
         t.rebuild(&mut Prng::new(3), &mut c.eps, &c.usable);
-        let mut ch =
-            Choice { eps: &mut c.eps, usable: &c.usable, tried: &[], now: Tick::ZERO };
+        let mut ch = Choice { eps: &mut c.eps, usable: &c.usable, tried: &[], now: Tick::ZERO };
         (0..n).map(|_| t.next(&mut ch)).collect()
     }
 

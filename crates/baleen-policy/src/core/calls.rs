@@ -46,7 +46,11 @@ impl State {
     pub(crate) fn in_flight(self) -> bool {
         matches!(
             self,
-            State::Connecting | State::Waiting | State::Forwarded | State::Committed | State::Tunnel
+            State::Connecting
+                | State::Waiting
+                | State::Forwarded
+                | State::Committed
+                | State::Tunnel
         )
     }
 
@@ -125,9 +129,7 @@ impl Call {
             State::Free | State::Deciding => Tick::NEVER,
             State::Forwarded | State::Committed | State::Tunnel => self.phase_at,
             State::Queued | State::Backoff => self.phase_at.min(self.total_at),
-            State::Connecting | State::Waiting => {
-                self.phase_at.min(self.try_at).min(self.total_at)
-            }
+            State::Connecting | State::Waiting => self.phase_at.min(self.try_at).min(self.total_at),
         }
     }
 

@@ -225,7 +225,8 @@ impl Core {
         if let (true, Health::Trying(out)) = (trial, ep.health) {
             ep.health = Health::Out(out);
         }
-        if ep.member {
+        // Of one that is out already (used in panic, or still in flight) the fleet knows enough.
+        if ep.member && (trial || ep.health.is_in()) {
             let what = Observed::Failure { cause, trial };
             let endpoint = ep.id;
             actions.push_back(Action::Report(Observation { cluster: id, endpoint, what }));

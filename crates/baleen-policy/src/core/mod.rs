@@ -120,6 +120,7 @@ impl Core {
         let routes = self.routes.iter().zip(0..);
         View {
             worker: self.worker,
+            workers: self.workers,
             at: now,
             calls: self.calls.len(),
             queued: count(State::Queued),

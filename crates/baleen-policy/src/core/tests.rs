@@ -1,9 +1,9 @@
 //! The core, driven by hand: one thing per test, then random inputs of every kind.
 
+use ::core::time::Duration;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ::core::time::Duration;
 
 use baleen_base::*;
 
@@ -38,7 +38,10 @@ pub(super) struct Bench {
 
 impl Bench {
     /// `endpoints` endpoints with ids from 1, with settings as changed by `set`.
-    pub(super) fn new(endpoints: u32, set: impl FnOnce(&mut RouteParams, &mut ClusterParams)) -> Bench {
+    pub(super) fn new(
+        endpoints: u32,
+        set: impl FnOnce(&mut RouteParams, &mut ClusterParams),
+    ) -> Bench {
         let (mut r, mut c) = (RouteParams::default(), ClusterParams::default());
         set(&mut r, &mut c);
         let params = Params {
@@ -61,8 +64,7 @@ impl Bench {
     }
 
     pub(super) fn set_of(&mut self, version: u64, ids: &[u32]) {
-        let endpoints =
-            ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
+        let endpoints = ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
         self.tell(Input::Apply(CLUSTER, Arc::new(EndpointSet { version, endpoints })));
     }
 
@@ -123,7 +125,8 @@ impl Bench {
     fn wait(&mut self, most: Duration) -> Duration {
         let (began, end) = (self.now, self.now + most);
         while self.core.actions.is_empty() && self.now < end {
-            let next = self.core.next_deadline().unwrap_or(end).max(self.now + Duration::from_nanos(1));
+            let next =
+                self.core.next_deadline().unwrap_or(end).max(self.now + Duration::from_nanos(1));
             self.now = next.min(end);
             self.tell(Input::Deadline);
         }

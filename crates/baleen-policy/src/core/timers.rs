@@ -37,7 +37,8 @@ impl Core {
             State::Free | State::Deciding => {}
             State::Queued => {
                 self.dequeue(cx, at, false);
-                let kind = if total { RefusalKind::TotalTimeout } else { RefusalKind::QueueTimeout };
+                let kind =
+                    if total { RefusalKind::TotalTimeout } else { RefusalKind::QueueTimeout };
                 self.refuse(cx, at, kind);
             }
             State::Backoff if total => self.refuse(cx, at, RefusalKind::TotalTimeout),

@@ -50,8 +50,7 @@ impl Bench {
     }
 
     fn set(&mut self, version: u64, ids: &[u32]) {
-        let endpoints =
-            ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
+        let endpoints = ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
         self.with(|f, cx| f.apply(cx, C, &EndpointSet { version, endpoints }));
     }
 
@@ -181,9 +180,15 @@ fn a_failed_trial_ejects_again_for_longer() {
 
 #[test]
 fn the_ceiling_and_what_is_said_about_it() {
-    for (n, percent, most) in
-        [(1u32, 100u32, 0u32), (2, 50, 1), (4, 50, 2), (5, 50, 2), (4, 0, 1), (4, 10, 1), (4, 100, 3)]
-    {
+    for (n, percent, most) in [
+        (1u32, 100u32, 0u32),
+        (2, 50, 1),
+        (4, 50, 2),
+        (5, 50, 2),
+        (4, 0, 1),
+        (4, 10, 1),
+        (4, 100, 3),
+    ] {
         let mut b = Bench::new(1, n, EjectParams { ceiling: Share::percent(percent), ..five() });
         for e in 0..n {
             b.fail(0, e, 8);

@@ -102,7 +102,11 @@ pub fn replay_with(
                 return Err(differs(index, expected, "none".to_string()));
             }
             None => {
-                return Err(differs(index, "an entry".to_string(), "bytes without sense".to_string()));
+                return Err(differs(
+                    index,
+                    "an entry".to_string(),
+                    "bytes without sense".to_string(),
+                ));
             }
         }
         if let Some(asked) = answers.broken.get() {

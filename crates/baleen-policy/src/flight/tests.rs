@@ -36,7 +36,8 @@ fn engine(calls: u32, entries: usize) -> Engine {
     };
     let endpoints = (0..4).map(|i| Endpoint { id: EndpointId(i), weight: 1 + i % 2 }).collect();
     let set = EndpointSet { version: 1, endpoints };
-    let mut tell = |e: &mut Engine, ms, input| e.input(Tick::from_millis(ms), &mut Quiet, &ledger, input);
+    let tell =
+        |e: &mut Engine, ms, input| e.input(Tick::from_millis(ms), &mut Quiet, &ledger, input);
     tell(&mut e, 1, Input::Reconfigure(Arc::new(params)));
     tell(&mut e, 2, Input::Apply(ClusterId(0), Arc::new(set)));
     tell(&mut e, 3, Input::Bind(TargetId(0), Some(Arc::new(Target::Cluster(ClusterId(0))))));
@@ -48,7 +49,7 @@ fn engine(calls: u32, entries: usize) -> Engine {
         }
         while let Some(a) = e.poll(Tick::from_millis(now), &mut Quiet, &ledger) {
             let Action::Start { attempt, conn, .. } = a else { continue };
-            let mut event = |e: &mut Engine, ev| tell(e, now, Input::Attempt(attempt, ev));
+            let event = |e: &mut Engine, ev| tell(e, now, Input::Attempt(attempt, ev));
             if conn.is_none() {
                 let conn = ConnId { slot: i, generation: 1 };
                 event(&mut e, AttemptEvent::Connected { conn });

@@ -14,9 +14,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use baleen_base::{AttemptId, Cause, ClientClose, ConnId, Failure, Tick};
+use baleen_http1::Refusal;
 use baleen_policy::{Action, AttemptEvent, ClientEvent};
 use baleen_telemetry::{Sender, ShellCounter};
-use baleen_http1::Refusal;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
@@ -112,7 +112,8 @@ impl Client<'_> {
         address: Option<SocketAddr>,
     ) -> Result<TcpStream, Ended> {
         let driver = &self.w.driver;
-        let begun = address.ok_or_else(|| io::ErrorKind::AddrNotAvailable.into()).and_then(begin_connect);
+        let begun =
+            address.ok_or_else(|| io::ErrorKind::AddrNotAvailable.into()).and_then(begin_connect);
         let stream = match begun {
             Ok(stream) => stream,
             Err(error) => return Err(self.failed(id, failure::connect(&error))),
@@ -197,7 +198,9 @@ impl Client<'_> {
         match self.w.driver.mail(self.id)? {
             Action::Forward { .. } => match self.forward(s, call) {
                 Ok(()) => None,
-                Err(refusal) => Some(self.failed(run.id, self.response_invalid(call, refusal, false))),
+                Err(refusal) => {
+                    Some(self.failed(run.id, self.response_invalid(call, refusal, false)))
+                }
             },
             Action::Cancel { .. } => {
                 self.w.driver.cancelled(self.id);
@@ -213,7 +216,13 @@ impl Client<'_> {
 
     /// Do what can be done in both directions.
     #[inline]
-    fn turn(&self, s: &mut Scratch, call: &mut Call, run: &mut Running, stream: &TcpStream) -> Turn {
+    fn turn(
+        &self,
+        s: &mut Scratch,
+        call: &mut Call,
+        run: &mut Running,
+        stream: &TcpStream,
+    ) -> Turn {
         let mut down = Want::NOTHING;
         let mut up = Want::NOTHING;
         if s.up.state() == Sending::Going {
@@ -234,7 +243,8 @@ impl Client<'_> {
             self.w.driver.attempt(self.id, run.id, AttemptEvent::RequestEnd);
         }
         let step = loop {
-            let step = s.down.advance(&self.socket, stream, &mut s.response, call.terms, &self.w.limits);
+            let step =
+                s.down.advance(&self.socket, stream, &mut s.response, call.terms, &self.w.limits);
             if let Down::Head = step {
                 match self.head_came(s, call, run) {
                     None => continue,
@@ -328,7 +338,8 @@ impl Client<'_> {
     /// Bytes moved: the guard and the idle timeout have to know.
     #[inline]
     fn tell_moved(&self, s: &mut Scratch, run: &mut Running) {
-        let moved = std::mem::take(&mut s.up.moved).saturating_add(std::mem::take(&mut s.down.moved));
+        let moved =
+            std::mem::take(&mut s.up.moved).saturating_add(std::mem::take(&mut s.down.moved));
         if run.stalled && moved != 0 {
             run.stalled = false;
             self.w.driver.client(self.id, ClientEvent::Moved { bytes: moved });

@@ -14,6 +14,7 @@ use super::download::Terms;
 use super::{Client, Next, Scratch};
 use crate::access_log::Entry;
 use crate::answer::{self, Why};
+use crate::body::{Frame, Way};
 use crate::directory::Binding;
 use crate::forward::{self, RequestId};
 use crate::head::{Http1Request, Scheme};
@@ -60,7 +61,14 @@ impl Client<'_> {
             }
             Err(why) => self.answer_unbound(s, &mut call, why).await,
         };
+        if call.outcome != "ok"
+            && let Some(observer) = s.up.observer.take()
+        {
+            observer.frame(Way::Up, Frame::Reset);
+        }
         self.end_call(s, &call);
+        s.up.observer = None;
+        s.down.observer = None;
         next
     }
 
@@ -102,13 +110,17 @@ impl Client<'_> {
             return Err(Unbound::Loop);
         }
         self.site.naming.name(&view, &mut s.name).map_err(Unbound::NoName)?;
-        self.w.directory.borrow().lookup(&s.name).ok_or(Unbound::Unbound)
+        self.w.directory.borrow().lookup(&s.name).ok_or(Unbound::NotBound)
     }
 
     #[inline]
     fn arrive(&self, s: &mut Scratch, binding: Binding) {
         let framing = s.request.framing();
         s.up.begin(framing, &self.site.limits, self.w.replay_bytes(binding.route));
+        if let Some(observe) = &self.w.observe {
+            s.up.observer = observe.call(&s.name);
+            s.down.observer = s.up.observer.clone();
+        }
         let facts = CallFacts {
             route: binding.route,
             target: binding.target,
@@ -214,7 +226,7 @@ impl Client<'_> {
     fn whole(&self, s: &Scratch, call: &Call) -> Next {
         if call.keep && s.up.is_taken() {
             Next::Request
-        } else if s.up.is_taken() {
+        } else if s.up.is_taken() && s.input.is_empty() {
             Next::Close
         } else {
             Next::Linger
@@ -255,6 +267,7 @@ impl Client<'_> {
     /// Count, and write a line.
     fn end_call(&self, s: &mut Scratch, call: &Call) {
         self.w.cells.count(ShellCounter::DownstreamSentBytes, s.down.written);
+        self.w.cells.count(ShellCounter::DownstreamReceivedBytes, s.up.read);
         let Some(log) = &self.site.log else { return };
         let now = self.w.driver.now();
         let view = view(&s.request, s.input.upto_end());
@@ -289,8 +302,7 @@ pub(super) enum Unbound {
     /// It has no name.
     NoName(crate::identify::NoName),
     /// Its name is bound to nothing.
-    Unbound,
+    NotBound,
     /// It goes in circles.
     Loop,
 }
-

@@ -7,13 +7,16 @@
 //!
 //! Not here: whether a response may go down (policy), when this runs (`attempt`). Tested: `tests/`.
 
+use std::rc::Rc;
+
 use baleen_http1::{
-    Asked, BodyDecoder, Framing, Limits, Parsed, Persist, Refusal, ResponseEdits, ResponseHead, Rule,
-    Version, encode_response,
+    Asked, BodyDecoder, Framing, Limits, Parsed, Persist, Refusal, ResponseEdits, ResponseHead,
+    Rule, Version, encode_response,
 };
 use tokio::net::TcpStream;
 
 use super::piece::{self, Piece};
+use crate::body::{self, Frame, Observer, Way};
 use crate::buffers::{Buf, Growth};
 use crate::edits::Edits;
 use crate::forward;
@@ -97,6 +100,8 @@ pub(crate) struct Download {
     pub content: u64,
     /// Bytes written since this was last looked at.
     pub moved: u32,
+    /// Sees the content.
+    pub observer: Option<Rc<dyn Observer>>,
 }
 
 impl Download {
@@ -118,6 +123,7 @@ impl Download {
             written: 0,
             content: 0,
             moved: 0,
+            observer: None,
         }
     }
 
@@ -167,6 +173,7 @@ impl Download {
     /// Let go of what was held.
     pub fn release(&mut self) {
         self.buf.release();
+        self.observer = None;
         self.piece.clear();
     }
 
@@ -258,7 +265,10 @@ impl Download {
                 }
                 Ok(Parsed::Partial) => {
                     if self.buf.room_len() == 0 && !self.buf.grow() {
-                        return Some(Down::Refused(Refusal::from(Rule::HeadTooLarge).by_upstream(), false));
+                        return Some(Down::Refused(
+                            Refusal::from(Rule::HeadTooLarge).by_upstream(),
+                            false,
+                        ));
                     }
                     if let Some(wait) = self.fill(up) {
                         return Some(wait);
@@ -303,7 +313,10 @@ impl Download {
                 self.read += n as u64;
                 None
             }
-            Ok(Took::Wait) => Some(Down::WaitUpstream),
+            Ok(Took::Wait) => {
+                self.growth.waits(&mut self.buf);
+                Some(Down::WaitUpstream)
+            }
             Ok(Took::End) | Err(_) => Some(Down::UpstreamGone),
         }
     }
@@ -360,6 +373,7 @@ impl Download {
     fn first_piece(&mut self) -> Result<(), Refusal> {
         let content = piece::decode(&mut self.decoder, &mut self.buf)?;
         self.content += content.len() as u64;
+        body::tell(self.observer.as_ref(), Way::Down, self.buf.at(content.clone()), &self.decoder);
         let last = self.decoder.is_done().then_some(&self.decoder);
         if content.len() <= COPIED_BYTES_MAX && !self.chunked {
             self.head_out.extend_from_slice(self.buf.at(content));
@@ -384,6 +398,9 @@ impl Download {
             None => {}
             Some(Down::UpstreamGone) if self.decoder.finish_on_eof() => {
                 self.phase = Phase::Done;
+                if let Some(observer) = &self.observer {
+                    observer.frame(Way::Down, Frame::End);
+                }
                 if self.chunked {
                     self.piece.end_chunked();
                 }
@@ -397,6 +414,7 @@ impl Download {
             Err(refusal) => return Some(Down::Refused(refusal.by_upstream(), true)),
         };
         self.content += content.len() as u64;
+        body::tell(self.observer.as_ref(), Way::Down, self.buf.at(content.clone()), &self.decoder);
         let last = self.decoder.is_done().then_some(&self.decoder);
         self.piece.content(content, self.chunked, last, false);
         None

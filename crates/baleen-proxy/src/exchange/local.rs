@@ -36,7 +36,7 @@ impl Client<'_> {
         let name = std::mem::take(&mut s.name);
         let why = match unbound {
             Unbound::NoName(why) => Why::NoName(why),
-            Unbound::Unbound => Why::Unbound(&name),
+            Unbound::NotBound => Why::Unbound(&name),
             Unbound::Loop => Why::Loop,
         };
         let next = self.answer_in_call(s, call, why, keep).await;
@@ -114,7 +114,8 @@ impl Client<'_> {
     async fn send(&mut self, s: &mut Scratch) -> Result<(), ()> {
         let mut at = s.down.heads_written();
         while at < s.down.head_out.len() {
-            let n = io::write(&self.socket, &[IoSlice::new(&s.down.head_out[at..])]).map_err(drop)?;
+            let n =
+                io::write(&self.socket, &[IoSlice::new(&s.down.head_out[at..])]).map_err(drop)?;
             at += n;
             s.down.written += n as u64;
             if at < s.down.head_out.len() {

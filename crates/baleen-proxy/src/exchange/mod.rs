@@ -67,6 +67,15 @@ enum NoHead {
     Refused(Refusal),
 }
 
+/// What the core knows of who waits for a head.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Accepted,
+    Nothing,
+    Idle,
+    Partial,
+}
+
 /// A connection from a downstream.
 struct Client<'w> {
     w: &'w Worker,
@@ -130,6 +139,8 @@ impl Client<'_> {
                 self.w.scratches.give(scratch);
             } else {
                 kept = Some(scratch);
+                // A long row of pipelined requests must not keep others waiting.
+                tokio::task::coop::consume_budget().await;
             }
         }
     }
@@ -141,27 +152,29 @@ impl Client<'_> {
         first: bool,
     ) -> Result<Box<Scratch>, (Option<Box<Scratch>>, NoHead)> {
         let driver = &self.w.driver;
-        let mut partial = false;
-        if kept.is_none() && !first {
-            driver.client(self.id, ClientEvent::Idle);
-        }
+        let mut told = if first { Told::Accepted } else { Told::Nothing };
         if let Some(scratch) = &mut kept {
             scratch.input.compact();
         }
         loop {
+            let mut begun = false;
             if let Some(scratch) = &mut kept
                 && !scratch.input.is_empty()
             {
                 match self.parse(scratch) {
                     Ok(true) => return Ok(kept.unwrap_or_else(|| self.w.scratches.take())),
-                    Ok(false) => {}
+                    Ok(false) => begun = scratch.request.begun(),
                     Err(refusal) => return Err((kept, NoHead::Refused(refusal))),
                 }
-                if scratch.request.begun() && !partial {
-                    partial = true;
-                    driver.client(self.id, ClientEvent::HeadPartial);
-                }
             }
+            if begun && told != Told::Partial {
+                told = Told::Partial;
+                driver.client(self.id, ClientEvent::HeadPartial);
+            } else if told == Told::Nothing {
+                told = Told::Idle;
+                driver.client(self.id, ClientEvent::Idle);
+            }
+            let partial = told == Told::Partial;
             if self.w.draining.get() && !partial {
                 return Err((kept, NoHead::Closed));
             }

@@ -6,7 +6,9 @@
 use std::io::{self, IoSlice};
 use std::ops::Range;
 
-use baleen_http1::{BodyDecoder, CHUNK_END, ChunkHeader, LAST_CHUNK, Refusal, chunk_header, encode_last_chunk};
+use baleen_http1::{
+    BodyDecoder, CHUNK_END, ChunkHeader, LAST_CHUNK, Refusal, chunk_header, encode_last_chunk,
+};
 use tokio::net::TcpStream;
 
 use crate::buffers::Buf;
@@ -58,7 +60,13 @@ impl Piece {
 
     /// Content, as it is or as a chunk; with the end of a chunked body if this is `last`. `head` says that a head goes before.
     #[inline]
-    pub fn content(&mut self, content: Range<usize>, chunked: bool, last: Option<&BodyDecoder>, head: bool) {
+    pub fn content(
+        &mut self,
+        content: Range<usize>,
+        chunked: bool,
+        last: Option<&BodyDecoder>,
+        head: bool,
+    ) {
         self.clear();
         self.pending = head || !content.is_empty();
         if chunked {

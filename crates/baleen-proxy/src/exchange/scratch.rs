@@ -81,7 +81,9 @@ impl Scratches {
         scratch.down.release();
         scratch.request.reset();
         scratch.response.reset();
-        for vec in [&mut scratch.request_out, &mut scratch.up.keep.bytes, &mut scratch.down.head_out] {
+        for vec in
+            [&mut scratch.request_out, &mut scratch.up.keep.bytes, &mut scratch.down.head_out]
+        {
             if vec.capacity() > VEC_KEPT_BYTES {
                 *vec = Vec::new();
             }

@@ -49,6 +49,7 @@ impl Lane {
             if self.ended {
                 return Ok((false, false));
             }
+            self.buf.ensure();
             self.buf.clear();
             self.growth.apply(&mut self.buf, 0);
             let room = self.buf.room_len();
@@ -57,7 +58,10 @@ impl Lane {
                     self.growth.saw(n, room);
                     self.buf.end += n;
                 }
-                Took::Wait => return Ok((true, false)),
+                Took::Wait => {
+                    self.growth.waits(&mut self.buf);
+                    return Ok((true, false));
+                }
                 Took::End => {
                     self.ended = true;
                     // It may be gone already, which its own lane notices.
@@ -83,6 +87,7 @@ impl Client<'_> {
         let mut down = self.lane(s.down.buf.filled());
         s.input.start = s.input.end;
         s.down.buf.clear();
+        let sent = (s.up.written, s.down.written);
         let mut told: (Tick, u64) = (driver.now(), 0);
         loop {
             let (down_read, up_write) = match up.advance(&self.socket, &stream) {
@@ -96,13 +101,18 @@ impl Client<'_> {
                 Err(Side::To) => return Ended::DownstreamGone,
             };
             s.up.taken = up.moved;
+            s.up.written = sent.0 + up.moved;
             s.down.content = down.moved;
+            s.down.written = sent.1 + down.moved;
+            s.down.read = down.moved;
             if up.is_over() && down.is_over() {
                 driver.end(self.id, id, None);
                 return Ended::Whole;
             }
             let now = driver.now();
-            if now.nanos_since(told.0) >= PROGRESS_EVERY_MS * 1_000_000 && up.moved + down.moved != told.1 {
+            if now.nanos_since(told.0) >= PROGRESS_EVERY_MS * 1_000_000
+                && up.moved + down.moved != told.1
+            {
                 told = (now, up.moved + down.moved);
                 driver.attempt(self.id, id, AttemptEvent::Progress);
             }

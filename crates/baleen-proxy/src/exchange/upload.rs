@@ -8,10 +8,13 @@
 //!
 //! Not here: when it runs (`attempt`). Tested: `tests/` (bodies, retries, early responses).
 
+use std::rc::Rc;
+
 use baleen_http1::{BodyDecoder, Framing, Limits, Refusal};
 use tokio::net::TcpStream;
 
 use super::piece::{self, Piece};
+use crate::body::{self, Observer, Way};
 use crate::buffers::{Buf, Growth};
 use crate::io::{self, Took};
 
@@ -55,6 +58,8 @@ pub(crate) struct Upload {
     /// Body bytes that did not come with the head.
     body: Buf,
     growth: Growth,
+    /// Bytes of the body are read here and no more into the input buffer.
+    reading: bool,
     /// Content taken so far, while it may be wanted again.
     pub keep: Replay,
     gone_told: bool,
@@ -66,10 +71,14 @@ pub(crate) struct Upload {
     state: Sending,
     /// Bytes written in this attempt.
     pub written: u64,
+    /// Bytes read from the downstream here, in all.
+    pub read: u64,
     /// Bytes of content taken from the downstream, in all.
     pub taken: u64,
-    /// Bytes read from or for the downstream since this was last looked at.
+    /// Bytes read since this was last looked at.
     pub moved: u32,
+    /// Sees the content.
+    pub observer: Option<Rc<dyn Observer>>,
 }
 
 impl Upload {
@@ -80,6 +89,7 @@ impl Upload {
             chunked: false,
             body,
             growth: Growth::default(),
+            reading: false,
             keep: Replay::default(),
             gone_told: false,
             piece: Piece::default(),
@@ -88,8 +98,10 @@ impl Upload {
             replayed: 0,
             state: Sending::Going,
             written: 0,
+            read: 0,
             taken: 0,
             moved: 0,
+            observer: None,
         }
     }
 
@@ -101,8 +113,10 @@ impl Upload {
         self.growth = Growth::default();
         self.keep.begin(framing, replay_max);
         self.gone_told = false;
+        self.read = 0;
         self.taken = 0;
         self.moved = 0;
+        self.reading = false;
     }
 
     /// A new attempt: the head again, then what is kept, then what is still to come.
@@ -134,7 +148,7 @@ impl Upload {
 
     /// Whether bytes of the body besides those that came with the head may be read into the input buffer.
     pub fn reads_into_input(&self) -> bool {
-        self.decoder.is_done() || self.body.capacity() == 0
+        self.decoder.is_done() || !self.reading
     }
 
     /// Whether content that was already taken is no longer kept: true once.
@@ -147,7 +161,10 @@ impl Upload {
     fn move_rest(&mut self, input: &mut Buf) {
         if self.decoder.is_done() && !self.body.is_empty() {
             while input.room_len() < self.body.len() && input.grow() {}
-            debug_assert!(input.room_len() >= self.body.len(), "a body's buffer is small while chunked");
+            debug_assert!(
+                input.room_len() >= self.body.len(),
+                "a body's buffer is small while chunked"
+            );
             let bytes = self.body.len().min(input.room_len());
             input.push(&self.body.filled()[..bytes]);
             self.body.end = self.body.start;
@@ -157,13 +174,20 @@ impl Upload {
     /// Let go of what was held.
     pub fn release(&mut self) {
         self.body.release();
+        self.observer = None;
         self.keep.bytes.clear();
         self.piece.clear();
     }
 
     /// Send what goes. `head`: the encoded head; `input`: what came with it, from its `start`.
     #[inline]
-    pub fn advance(&mut self, down: &TcpStream, up: &TcpStream, head: &[u8], input: &mut Buf) -> Up {
+    pub fn advance(
+        &mut self,
+        down: &TcpStream,
+        up: &TcpStream,
+        head: &[u8],
+        input: &mut Buf,
+    ) -> Up {
         // After so many rounds others get their turn; the upstream is writable, so waiting for that comes back at once.
         for _ in 0..8 {
             if self.state != Sending::Going {
@@ -215,6 +239,7 @@ impl Upload {
                 return None;
             }
             self.state = Sending::Whole;
+            self.body.release();
             return Some(Up::Over);
         }
         if !input.is_empty() {
@@ -244,6 +269,7 @@ impl Upload {
         };
         self.taken += content.len() as u64;
         self.keep.content(from.at(content.clone()));
+        body::tell(self.observer.as_ref(), Way::Up, from.at(content.clone()), &self.decoder);
         self.replayed = self.keep.bytes.len();
         let last = self.decoder.is_done().then_some(&self.decoder);
         self.piece.content(content, self.chunked, last, !self.head_out);
@@ -252,6 +278,7 @@ impl Upload {
 
     /// Read from the downstream into the body's own buffer.
     fn read(&mut self, down: &TcpStream) -> Option<Up> {
+        self.reading = true;
         self.body.ensure();
         self.body.clear();
         // What follows a chunked body has to fit behind the head: no larger buffers for it.
@@ -261,16 +288,22 @@ impl Upload {
         let most = if self.chunked {
             self.body.room_len()
         } else {
-            usize::try_from(self.decoder.content_left()).unwrap_or(usize::MAX).min(self.body.room_len())
+            usize::try_from(self.decoder.content_left())
+                .unwrap_or(usize::MAX)
+                .min(self.body.room_len())
         };
         match io::read(down, &mut self.body.room()[..most]) {
             Ok(Took::Bytes(n)) => {
                 self.growth.saw(n, most);
                 self.body.end += n;
+                self.read += n as u64;
                 self.moved = self.moved.saturating_add(n as u32);
                 None
             }
-            Ok(Took::Wait) => Some(Up::WaitDownstream),
+            Ok(Took::Wait) => {
+                self.growth.waits(&mut self.body);
+                Some(Up::WaitDownstream)
+            }
             Ok(Took::End) | Err(_) => Some(Up::Gone),
         }
     }

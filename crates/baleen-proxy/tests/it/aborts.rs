@@ -11,7 +11,11 @@ fn a_client_that_leaves_while_waiting_cancels_the_upstream() {
         client.send(get("/"));
         let mut server = up.accept();
         server.message();
-        if orderly { drop(client) } else { client.reset() }
+        if orderly {
+            drop(client)
+        } else {
+            client.reset()
+        }
         assert!(server.is_over());
         eventually("nothing is in flight", || p.server.ledger().in_flight(p.cluster) == 0);
         eventually("no buffer is held", || p.buffer_bytes() == 0);

@@ -1,6 +1,10 @@
 //! Bodies both ways: framings, trailers, sizes, slow readers, early responses.
 
 use std::io::{Read, Write};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use baleen_proxy::body::{Frame, Observe, Observer, Way};
 
 use crate::harness::{Wire, eventually, get, ok, proxy, upstream};
 
@@ -24,7 +28,10 @@ fn read_pattern(wire: &mut Wire, n: usize, mut look: impl FnMut()) {
     let mut at = 0;
     while at < n {
         let part = wire.take((n - at).min(40_000));
-        assert!(part.iter().enumerate().all(|(i, b)| *b == pattern(at + i)), "wrong byte after {at}");
+        assert!(
+            part.iter().enumerate().all(|(i, b)| *b == pattern(at + i)),
+            "wrong byte after {at}"
+        );
         at += part.len();
         look();
     }
@@ -128,6 +135,56 @@ fn trailers_go_both_ways() {
     server.message();
     server.send(ok("next"));
     assert_eq!(client.message().text(), "next");
+}
+
+/// Notes what it sees.
+#[derive(Default)]
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Observer for Notes {
+    fn frame(&self, way: Way, frame: Frame<'_>) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let frame = match frame {
+            Frame::Data(bytes) => text(bytes),
+            Frame::Trailer(name, value) => format!("{}={}", text(name), text(value)),
+            Frame::End => "end".to_owned(),
+            Frame::Reset => "reset".to_owned(),
+        };
+        self.0.lock().unwrap().push(format!("{way:?} {frame}"));
+    }
+}
+
+impl Observe for Notes {
+    fn call(&self, name: &str) -> Option<Rc<dyn Observer>> {
+        (name == "/svc/test").then(|| Rc::new(Notes(Arc::clone(&self.0))) as Rc<dyn Observer>)
+    }
+}
+
+#[test]
+fn an_observer_sees_each_frame_once() {
+    let up = upstream();
+    let notes = Notes::default();
+    let seen = Arc::clone(&notes.0);
+    let p = proxy(&[up.address], |s| s.observe = Some(Arc::new(notes)));
+    let mut client = p.client();
+    client.send("PUT / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nup\r\n0\r\nA: b\r\n\r\n");
+    // Sent twice, seen once.
+    let mut server = up.accept();
+    server.until(b"A: b\r\n\r\n");
+    server.reset();
+    let mut server = up.accept();
+    server.until(b"A: b\r\n\r\n");
+    server.send(ok("down"));
+    client.message();
+    client.send(get("/"));
+    server.message();
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+    client.until(b"half");
+    server.reset();
+    client.rest();
+    let expect = ["Up up", "Up A=b", "Up end", "Down down", "Down end", "Down half", "Up reset"];
+    eventually("all is seen", || seen.lock().unwrap().len() >= expect.len());
+    assert_eq!(*seen.lock().unwrap(), expect);
 }
 
 #[test]

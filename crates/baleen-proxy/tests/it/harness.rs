@@ -11,10 +11,11 @@ use baleen_policy::Target;
 use baleen_policy::params::{Balance, ClientParams, ClusterParams, Params, RouteParams};
 use baleen_proxy::access_log::Destination;
 use baleen_proxy::answer::Disclose;
+use baleen_proxy::body::Observe;
 use baleen_proxy::directory::{Binding, Registry};
 use baleen_proxy::forward::TrustParams;
 use baleen_proxy::identify::{Naming, Template};
-use baleen_proxy::{ListenerPlan, Plan, Server};
+use baleen_proxy::{ListenerPlan, Plan, Server, StartError};
 use baleen_telemetry::{ShellGauge, Snapshot};
 
 /// Longer waits are failures.
@@ -27,6 +28,7 @@ pub struct Setup {
     pub cluster: ClusterParams,
     pub client: ClientParams,
     pub log: Destination,
+    pub observe: Option<Arc<dyn Observe>>,
 }
 
 /// A proxy that runs.
@@ -34,7 +36,6 @@ pub struct Proxy {
     pub server: Server,
     pub address: SocketAddr,
     pub cluster: ClusterId,
-    pub registry: Registry,
 }
 
 /// A proxy in front of `upstreams`, used in turn.
@@ -50,6 +51,7 @@ pub fn proxy(upstreams: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Proxy
         cluster: ClusterParams { balance: Balance::RoundRobin, ..ClusterParams::default() },
         client: ClientParams::default(),
         log: Destination::Off,
+        observe: None,
     };
     change(&mut setup);
     let mut registry = Registry::new();
@@ -69,24 +71,43 @@ pub fn proxy(upstreams: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Proxy
     };
     let plan = Plan {
         workers: setup.workers,
-        listeners: vec![listener_plan(listener, setup.log)],
+        listeners: vec![listener_plan(listener, setup.log, "127.0.0.1:0".parse().unwrap())],
         params: Arc::new(params),
         directory: registry.directory(),
         clusters: vec![(cluster, set)],
         targets: vec![(target, Arc::new(tree))],
         seed: 7,
         recorder_entries: 4096,
+        observe: setup.observe,
     };
     let server = Server::start(plan).unwrap();
     let address = server.addresses()[0];
-    Proxy { server, address, cluster, registry }
+    Proxy { server, address, cluster }
 }
 
-fn listener_plan(id: ListenerId, access_log: Destination) -> ListenerPlan {
+/// A server without upstreams, at these addresses.
+pub fn start_at(addresses: &[SocketAddr]) -> Result<Server, StartError> {
+    let listener = |(i, address): (usize, &SocketAddr)| {
+        listener_plan(ListenerId(i as u16), Destination::Off, *address)
+    };
+    Server::start(Plan {
+        workers: 2,
+        listeners: addresses.iter().enumerate().map(listener).collect(),
+        params: Arc::default(),
+        directory: Arc::default(),
+        clusters: Vec::new(),
+        targets: Vec::new(),
+        seed: 1,
+        recorder_entries: 0,
+        observe: None,
+    })
+}
+
+fn listener_plan(id: ListenerId, access_log: Destination, address: SocketAddr) -> ListenerPlan {
     let naming = Naming::new(Vec::new(), Some(Template::parse("/svc/{host}").unwrap()));
     ListenerPlan {
         id,
-        address: "127.0.0.1:0".parse().unwrap(),
+        address,
         naming: Arc::new(naming),
         trust: TrustParams::default(),
         limits: Limits::default(),
@@ -291,6 +312,11 @@ impl Wire {
     pub fn rest(&mut self) -> Vec<u8> {
         while self.fill() != 0 {}
         std::mem::take(&mut self.pending)
+    }
+
+    /// Wait for a byte; true when the connection ends instead.
+    pub fn ends(&mut self) -> bool {
+        self.pending.is_empty() && !matches!(self.stream.peek(&mut [0]), Ok(1..))
     }
 
     /// The connection ends, orderly or not, without a further byte.

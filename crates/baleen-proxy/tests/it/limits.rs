@@ -126,3 +126,28 @@ fn who_waits_for_a_slot_gets_it_from_another_worker_too() {
         }
     });
 }
+
+#[test]
+fn empty_lines_after_a_request_do_not_keep_a_connection() {
+    let p = proxy(&[], |s| s.client.keep_alive_timeout = Duration::from_millis(50));
+    let mut client = p.client();
+    // Some old clients send an empty line after a body.
+    client.send(format!("{}\r\n", post("/", "x")));
+    assert_eq!(client.message().status(), 503);
+    assert!(client.is_over());
+}
+
+#[test]
+fn an_answer_is_not_lost_because_more_was_sent_than_is_read() {
+    let up = upstream();
+    let p = proxy(&[up.address], |_| {});
+    let mut client = p.client();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\nand some more");
+    let mut server = up.accept();
+    server.message();
+    server.send(ok("all of it"));
+    assert_eq!(client.message().text(), "all of it");
+    client.send("and more");
+    client.end();
+    assert!(client.is_over());
+}

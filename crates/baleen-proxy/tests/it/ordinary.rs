@@ -27,7 +27,10 @@ fn requests_share_connections_on_both_sides() {
     for i in 0..20 {
         client.send(post(&format!("/{i}"), "body"));
         let request = server.message();
-        assert_eq!((request.first_line(), request.text()), (&*format!("POST /{i} HTTP/1.1"), "body"));
+        assert_eq!(
+            (request.first_line(), request.text()),
+            (&*format!("POST /{i} HTTP/1.1"), "body")
+        );
         server.send(ok("again"));
         assert_eq!(client.message().text(), "again");
     }
@@ -42,7 +45,9 @@ fn pipelined_requests_are_answered_in_order() {
     let mut client = p.client();
     client.send(format!("{}{}{}", get("/a"), post("/b", "xyz"), get("/c")));
     let mut server = up.accept();
-    for (line, body) in [("GET /a HTTP/1.1", ""), ("POST /b HTTP/1.1", "xyz"), ("GET /c HTTP/1.1", "")] {
+    for (line, body) in
+        [("GET /a HTTP/1.1", ""), ("POST /b HTTP/1.1", "xyz"), ("GET /c HTTP/1.1", "")]
+    {
         let request = server.message();
         assert_eq!((request.first_line(), request.text()), (line, body));
         server.send(ok(line));
@@ -80,7 +85,9 @@ fn an_old_client_is_closed_unless_it_asks_otherwise() {
     assert_eq!((answer.field("connection"), answer.text()), (Some("keep-alive"), "kept"));
     client.send("GET /close HTTP/1.0\r\nHost: test\r\n\r\n");
     server.message();
-    server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+    server.send(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+    );
     let head = client.head();
     assert_eq!((head.field("transfer-encoding"), head.field("connection")), (None, Some("close")));
     assert_eq!(client.rest(), b"abcde");
@@ -232,9 +239,60 @@ fn a_line_for_each_request() {
     let text = std::fs::read_to_string(&path).unwrap();
     let line = text.lines().next().unwrap();
     let endpoint = format!("\"endpoint\":\"{}\"", up.address);
-    for part in ["\"path\":\"/logged\"", "\"status\":200", "\"bytes_in\":5", "\"bytes_out\":3", &endpoint] {
+    for part in
+        ["\"path\":\"/logged\"", "\"status\":200", "\"bytes_in\":5", "\"bytes_out\":3", &endpoint]
+    {
         assert!(line.contains(part), "{part} in {line}");
     }
+}
+
+/// Answers every request on every connection, until the listener's owner is gone.
+fn answer_all(up: &crate::harness::Upstream) {
+    let listener = up.listener.try_clone().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut wire = crate::harness::Wire::new(stream);
+                while !wire.ends() {
+                    wire.message();
+                    wire.send(ok("x"));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_dead_endpoint_is_ejected_and_what_policy_did_replays() {
+    let live = upstream();
+    answer_all(&live);
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let p = proxy(&[dead, live.address], |s| s.workers = 2);
+    let ejected = || {
+        let fleet = p.server.views(PATIENCE).fleet.unwrap();
+        fleet.clusters.iter().map(|c| c.ejected.len()).sum::<usize>()
+    };
+    eventually("the dead endpoint is out", || {
+        let mut client = p.client();
+        client.send(get("/"));
+        assert_eq!(client.message().text(), "x", "no client notices");
+        ejected() == 1
+    });
+    let recordings = p.server.recordings(PATIENCE);
+    assert_eq!(recordings.len(), 2);
+    let replayed = recordings.iter().map(|r| baleen_policy::replay(r).expect("the same decisions"));
+    assert!(replayed.map(|r| r.decisions).sum::<u64>() > 0);
+}
+
+#[test]
+fn a_server_starts_whole_or_not_at_all() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = crate::harness::start_at(&["127.0.0.1:0".parse().unwrap(), address]).err().unwrap();
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("can't listen on {address}: ")), "{text}");
+    drop(taken);
+    assert!(crate::harness::start_at(&[address]).is_ok());
 }
 
 #[test]

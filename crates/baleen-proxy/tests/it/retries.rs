@@ -192,7 +192,9 @@ fn a_status_that_says_try_again_is_tried_again() {
 
 #[test]
 fn nothing_is_sent_again_once_a_head_went_down() {
-    for framing in ["Content-Length: 10\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"] {
+    for framing in
+        ["Content-Length: 10\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"]
+    {
         let (a, b) = (upstream(), upstream());
         let p = proxy(&[a.address, b.address], |_| {});
         let mut client = p.client();

@@ -70,10 +70,15 @@ fn a_switched_connection_carries_bytes_both_ways() {
     let up = upstream();
     let p = proxy(&[up.address], |_| {});
     let mut client = p.client();
-    client.send("GET /ws HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly");
+    client.send(
+        "GET /ws HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly",
+    );
     let mut server = up.accept();
     let request = server.head();
-    assert_eq!((request.field("upgrade"), request.field("connection")), (Some("websocket"), Some("upgrade")));
+    assert_eq!(
+        (request.field("upgrade"), request.field("connection")),
+        (Some("websocket"), Some("upgrade"))
+    );
     server.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello");
     let answer = client.head();
     assert_eq!((answer.status(), answer.field("upgrade")), (101, Some("websocket")));

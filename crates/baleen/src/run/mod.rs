@@ -7,7 +7,7 @@
 
 pub mod signals;
 mod views;
-mod wire;
+pub mod wire;
 
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
@@ -31,11 +31,6 @@ use wire::Wiring;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for flight recordings at the end.
 const RECORDINGS_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Inputs and actions that each worker's flight recorder keeps; about ten bytes each.
-const KEPT_ENTRIES: usize = 65_536;
-/// The same when recordings are asked for.
-const RECORDED_ENTRIES: usize = 4 << 20;
 
 /// Carry traffic as a configuration says.
 ///
@@ -79,12 +74,15 @@ async fn carry(loaded: Loaded, record_dir: Option<&Path>) -> Result<Exit, Failur
     let reopen = signals::reopen().map_err(|e| no_signals(&e))?;
     let admin = match config.admin {
         Some(address) => Some(Admin::bind(address).await.map_err(|e| {
-            Failure::bind(format!("can't listen on {address} for the admin pages: {}", e.source), &e.source)
+            Failure::bind(
+                format!("can't listen on {address} for the admin pages: {}", e.source),
+                &e.source,
+            )
         })?),
         None => None,
     };
     let workers = workers(config.workers);
-    let entries = if record_dir.is_some() { RECORDED_ENTRIES } else { KEPT_ENTRIES };
+    let entries = config.recorder_entries;
     let protocols: Vec<&str> = config.listeners.iter().map(|_| "http").collect();
     let wiring = Wiring::new(config, services.as_ref()).map_err(Failure::input)?;
     let plan = wiring.plan(workers, RandomState::new().hash_one(std::process::id()), entries);

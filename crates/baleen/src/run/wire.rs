@@ -106,6 +106,7 @@ impl Wiring {
             targets: self.targets.iter().map(|(id, target)| (*id, Arc::clone(target))).collect(),
             seed,
             recorder_entries,
+            observe: None,
         }
     }
 
@@ -171,7 +172,9 @@ impl Wiring {
         changes.talk.push(format!("{cluster}: {} endpoints", endpoints.len()));
         if found.left_out > 0 {
             let n = found.left_out;
-            changes.talk.push(format!("warning: {n} addresses of {cluster} are left out: too many"));
+            changes
+                .talk
+                .push(format!("warning: {n} addresses of {cluster} are left out: too many"));
         }
         Ok(changes)
     }

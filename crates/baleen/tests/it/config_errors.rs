@@ -59,7 +59,9 @@ fn not_toml() {
 
 #[test]
 fn wrong_duration() {
-    let config = format!("{LISTENER}[route]\ntry_timeout = 300\n[cluster.web]\nendpoints = [\"127.0.0.1:1\"]\n");
+    let config = format!(
+        "{LISTENER}[route]\ntry_timeout = 300\n[cluster.web]\nendpoints = [\"127.0.0.1:1\"]\n"
+    );
     check(&config, &[], &["baleen.toml", "^", "300"]);
 }
 
@@ -86,7 +88,12 @@ fn missing_file() {
 
 #[test]
 fn wrong_command_line() {
-    for args in [vec!["rum"], vec!["run"], vec!["check", "--format", "yaml", "x"], vec!["backend", "--time", "fast"]] {
+    for args in [
+        vec!["rum"],
+        vec!["run"],
+        vec!["check", "--format", "yaml", "x"],
+        vec!["backend", "--time", "fast"],
+    ] {
         let o = program().args(&args).output().expect("run");
         assert_eq!(o.status.code(), Some(2), "{args:?}");
         assert!(!o.stderr.is_empty(), "{args:?}");

@@ -6,6 +6,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::http_parse::{Cut, Message, cut};
@@ -165,7 +166,11 @@ fn request_case(case: &Case<'_>, addr: SocketAddr, seen: &Receiver<Seen>) -> Res
     if abort {
         let refused = got.iter().all(|m| m.status() >= 400);
         let good = whole == 0 && refused;
-        return if good { Ok(()) } else { Err(format!("not broken off: upstream got {}", show(&all))) };
+        return if good {
+            Ok(())
+        } else {
+            Err(format!("not broken off: upstream got {}", show(&all)))
+        };
     }
     check_statuses(want, &got)?;
     if whole != forwarded {
@@ -188,7 +193,12 @@ fn request_case(case: &Case<'_>, addr: SocketAddr, seen: &Receiver<Seen>) -> Res
 
 fn report(file: &str, total: usize, failures: &[String]) {
     println!("{file}: {total} cases, {} failed", failures.len());
-    assert!(failures.is_empty(), "{} of {total} in {file}:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {total} in {file}:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 #[test]
@@ -206,33 +216,38 @@ fn requests() {
     report("requests.txt", list.len(), &failures);
 }
 
-/// Answers each connection's first request with the bytes it is given next.
+/// Answers each request, on whatever connection it comes, with the bytes it is given next.
 fn scripted_upstream() -> (SocketAddr, Sender<(Vec<u8>, bool)>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let addr = listener.local_addr().expect("address");
     let (tx, rx) = channel::<(Vec<u8>, bool)>();
+    let script = Arc::new(Mutex::new(rx));
     thread::spawn(move || {
-        for mut s in listener.incoming().flatten() {
-            s.set_read_timeout(Some(LONG)).expect("timeout");
-            let (mut got, mut buf) = (Vec::new(), [0; 65536]);
-            while !contains(&got, b"\r\n\r\n") {
-                match s.read(&mut buf) {
-                    Ok(0) | Err(_) => break,
-                    Ok(n) => got.extend_from_slice(&buf[..n]),
-                }
-            }
-            if got.is_empty() {
-                continue;
-            }
-            let Ok((bytes, close)) = rx.recv() else { return };
-            s.write_all(&bytes).ok();
-            if close {
-                s.shutdown(Shutdown::Write).ok();
-            }
-            thread::spawn(move || while matches!(s.read(&mut buf), Ok(n) if n > 0) {});
+        for s in listener.incoming().flatten() {
+            let script = script.clone();
+            thread::spawn(move || follow(s, &script));
         }
     });
     (addr, tx)
+}
+
+fn follow(mut s: TcpStream, script: &Mutex<Receiver<(Vec<u8>, bool)>>) {
+    s.set_read_timeout(Some(LONG)).expect("timeout");
+    let (mut got, mut buf) = (Vec::new(), [0; 65536]);
+    loop {
+        while !contains(&got, b"\r\n\r\n") {
+            match s.read(&mut buf) {
+                Ok(0) | Err(_) => return,
+                Ok(n) => got.extend_from_slice(&buf[..n]),
+            }
+        }
+        got.clear();
+        let Ok((bytes, close)) = script.lock().expect("lock").recv() else { return };
+        s.write_all(&bytes).ok();
+        if close {
+            s.shutdown(Shutdown::Write).ok();
+        }
+    }
 }
 
 fn response_case(case: &Case<'_>, addr: SocketAddr) -> Result<(), String> {
@@ -244,7 +259,11 @@ fn response_case(case: &Case<'_>, addr: SocketAddr) -> Result<(), String> {
     if cut_short {
         let begun = rest.starts_with(b"HTTP/1.1 200");
         let good = begun && got.is_empty();
-        return if good { Ok(()) } else { Err(format!("{} whole, then {}", got.len(), show(&rest))) };
+        return if good {
+            Ok(())
+        } else {
+            Err(format!("{} whole, then {}", got.len(), show(&rest)))
+        };
     }
     check_statuses(case.expect[0], &got)?;
     if !rest.is_empty() {

@@ -29,9 +29,22 @@ struct Meaning {
 
 /// Fields that a proxy adds, removes or rewrites by duty; everything else must arrive as sent, in order.
 const OURS: [&str; 16] = [
-    "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "x-request-id",
-    "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-    "content-length", "host", "traceparent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "forwarded",
+    "x-request-id",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+    "host",
+    "traceparent",
 ];
 
 impl Meaning {
@@ -88,7 +101,8 @@ fn hyper_upstream() -> (SocketAddr, Receiver<Meaning>) {
     listener.set_nonblocking(true).expect("nonblocking");
     let addr = listener.local_addr().expect("address");
     std::thread::spawn(move || {
-        let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+        let rt =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
         rt.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("listener");
             while let Ok((stream, _)) = listener.accept().await {
@@ -98,7 +112,9 @@ fn hyper_upstream() -> (SocketAddr, Receiver<Meaning>) {
                     async move {
                         let (head, body) = r.into_parts();
                         let Ok(body) = body.collect().await else {
-                            return Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("cut"))));
+                            return Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(
+                                "cut",
+                            ))));
                         };
                         let field = |(n, v): (&http::HeaderName, &http::HeaderValue)| {
                             (n.as_str().to_string(), v.as_bytes().to_vec())
@@ -117,7 +133,10 @@ fn hyper_upstream() -> (SocketAddr, Receiver<Meaning>) {
                     let io = hyper_util::rt::TokioIo::new(stream);
                     let service = hyper::service::service_fn(answer);
                     // Errors of a connection are what this test provokes.
-                    hyper::server::conn::http1::Builder::new().serve_connection(io, service).await.ok();
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(io, service)
+                        .await
+                        .ok();
                 });
             }
         });
@@ -208,7 +227,11 @@ fn valid(p: &mut Prng, n: usize) -> (Meaning, Vec<u8>) {
         _ => (0..p.index(4000)).map(|_| p.bits() as u8).collect(),
     };
     let chunked = p.below(2) == 0;
-    let method = if body.is_empty() { pick(p, &["GET", "DELETE", "OPTIONS"]) } else { pick(p, &["POST", "PUT", "PATCH"]) };
+    let method = if body.is_empty() {
+        pick(p, &["GET", "DELETE", "OPTIONS"])
+    } else {
+        pick(p, &["POST", "PUT", "PATCH"])
+    };
     let mut target = format!("/{n}/{}", word(p, PATH, 40));
     if p.below(3) == 0 {
         target = format!("{target}?{}", word(p, PATH, 40));
@@ -259,7 +282,8 @@ fn valid(p: &mut Prng, n: usize) -> (Meaning, Vec<u8>) {
 
 fn send_in_pieces(p: &mut Prng, s: &mut TcpStream, mut bytes: &[u8]) {
     while !bytes.is_empty() {
-        let n = 1 + p.index(bytes.len().min(1 + p.index(1500)));
+        let most = 1 + p.index(1500);
+        let n = 1 + p.index(bytes.len().min(most));
         if s.write_all(&bytes[..n]).is_err() {
             return;
         }
@@ -313,7 +337,11 @@ fn valid_messages(seed: u64, upstream: SocketAddr, seen: &Receiver<Meaning>, cou
             let got = seen.recv_timeout(LONG).unwrap_or_else(|_| {
                 panic!("seed {seed} case {n}: nothing arrived of {}", show(&bytes))
             });
-            assert!(m.same(&got), "seed {seed} case {n}: sent {m:?}\narrived {got:?}\nbytes {}", show(&bytes));
+            assert!(
+                m.same(&got),
+                "seed {seed} case {n}: sent {m:?}\narrived {got:?}\nbytes {}",
+                show(&bytes)
+            );
         }
     }
     println!("{count} valid exchanges arrived as sent");
@@ -331,14 +359,17 @@ fn mutate(p: &mut Prng, bytes: &mut Vec<u8>) {
             2 => drop(bytes.remove(at)),
             3 => bytes[at] ^= 1 << p.index(8),
             _ => {
-                let extra: &[u8] = pick(p, &[
-                    b"Content-Length: 5\r\n".as_slice(),
-                    b"Transfer-Encoding: chunked\r\n",
-                    b"Transfer-Encoding: identity\r\n",
-                    b"Host: b\r\n",
-                    b" folded\r\n",
-                    b"Connection: close\r\n",
-                ]);
+                let extra: &[u8] = pick(
+                    p,
+                    &[
+                        b"Content-Length: 5\r\n".as_slice(),
+                        b"Transfer-Encoding: chunked\r\n",
+                        b"Transfer-Encoding: identity\r\n",
+                        b"Host: b\r\n",
+                        b" folded\r\n",
+                        b"Connection: close\r\n",
+                    ],
+                );
                 let line = bytes.windows(2).position(|w| w == b"\r\n").map_or(0, |i| i + 2);
                 bytes.splice(line..line, extra.iter().copied());
             }
@@ -367,7 +398,10 @@ fn mutated_messages(seed: u64, upstream: SocketAddr, seen: &Receiver<Meaning>, c
         through += via.len();
         let prefix = via.len() <= direct.len() && via.iter().zip(&direct).all(|(a, b)| b.same(a));
         if !prefix {
-            differ.push(format!("seed {seed} case {n}: {}\n direct {direct:?}\n via {via:?}", bytes.escape_ascii()));
+            differ.push(format!(
+                "seed {seed} case {n}: {}\n direct {direct:?}\n via {via:?}",
+                bytes.escape_ascii()
+            ));
         }
     }
     println!("{count} mutated exchanges, {through} requests let through, {} differ", differ.len());

@@ -58,8 +58,13 @@ struct Switchable {
 }
 
 const MODES: [Mode; 7] = [
-    Mode::Good, Mode::Refuse, Mode::ResetMidHead, Mode::ResetMidBody, Mode::CloseAfterAccept,
-    Mode::SlowHead, Mode::Garbage,
+    Mode::Good,
+    Mode::Refuse,
+    Mode::ResetMidHead,
+    Mode::ResetMidBody,
+    Mode::CloseAfterAccept,
+    Mode::SlowHead,
+    Mode::Garbage,
 ];
 
 fn mode_of(m: &AtomicU8) -> Mode {
@@ -104,7 +109,8 @@ impl Switchable {
             unsafe { libc::shutdown(l.as_raw_fd(), libc::SHUT_RDWR) };
         } else if held.is_none() && mode == Mode::Good {
             drop(held);
-            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+                .expect("socket");
             socket.set_reuse_address(true).expect("reuse");
             socket.bind(&self.addr.into()).expect("bind again");
             socket.listen(1024).expect("listen");
@@ -227,7 +233,7 @@ fn load(addr: SocketAddr, whole: Duration) -> thread::JoinHandle<BTreeMap<u32, S
         let total = RATE * whole.as_millis() as u32 / 1000;
         let start = Instant::now();
         let client = |c: u32| {
-            thread::spawn(move || {
+            thread::spawn(move || -> Vec<(u32, Saw)> {
                 let (mut s, mut seen) = (None, Vec::new());
                 for id in (c..total).step_by(CLIENTS as usize) {
                     let at = start + Duration::from_secs_f64(f64::from(id) / f64::from(RATE));
@@ -238,7 +244,8 @@ fn load(addr: SocketAddr, whole: Duration) -> thread::JoinHandle<BTreeMap<u32, S
             })
         };
         let clients: Vec<_> = (0..CLIENTS).map(client).collect();
-        clients.into_iter().flat_map(|c| c.join().expect("a client thread")).collect()
+        let seen = clients.into_iter().flat_map(|c| c.join().expect("a client thread"));
+        seen.collect::<BTreeMap<u32, Saw>>()
     })
 }
 
@@ -266,7 +273,7 @@ eject = {{ consecutive_failures = 5, backoff = "400ms..800ms" }}
 }
 
 /// Every worker's recording gives the same decisions again.
-fn replay(dir: &tempfile::TempDir) -> usize {
+fn replay(dir: &tempfile::TempDir) -> u64 {
     let mut decisions = 0;
     let files = Baleen::recordings(dir);
     assert_eq!(files.len(), 2, "one recording a worker");
@@ -285,7 +292,7 @@ fn replay(dir: &tempfile::TempDir) -> usize {
 struct Story {
     seen: BTreeMap<u32, Saw>,
     metrics: String,
-    decisions: usize,
+    decisions: u64,
 }
 
 /// Load, fault, heal; then stop and replay.
@@ -318,8 +325,10 @@ fn check_story(what: &str, story: &Story, broken_allowed: usize) {
     assert_eq!(story.seen.len(), total, "every request is accounted for");
     let broken = story.seen.values().filter(|s| **s == Saw::HeadThenBroken).count();
     let bad = failures(story);
-    let (tries, ejections) =
-        (counter(&story.metrics, "baleen_retries_total"), counter(&story.metrics, "baleen_ejections_total"));
+    let (tries, ejections) = (
+        counter(&story.metrics, "baleen_retries_total"),
+        counter(&story.metrics, "baleen_ejections_total"),
+    );
     println!(
         "{what}: {total} requests, {} failed before a head, {broken} broken after it, {tries} retries, \
          {ejections} ejections, {} decisions replayed",
@@ -327,31 +336,45 @@ fn check_story(what: &str, story: &Story, broken_allowed: usize) {
         story.decisions
     );
     assert!(bad.is_empty(), "{what}: {} requests failed:\n{}", bad.len(), bad.join("\n"));
-    assert!(broken <= broken_allowed, "{what}: {broken} broken after the head, {broken_allowed} explained");
+    assert!(
+        broken <= broken_allowed,
+        "{what}: {broken} broken after the head, {broken_allowed} explained"
+    );
     assert!(ejections >= 1.0, "{what}: the endpoint was not ejected");
-    assert!(story.decisions > 2 * total, "{what}: the recording holds every request's decisions");
+    assert!(
+        story.decisions > 2 * total as u64,
+        "{what}: the recording holds every request's decisions"
+    );
 }
 
 /// Three real backends and one that can be told to misbehave.
 fn switchable(mode: Mode) {
     let _one = alone();
-    let good: Vec<Backend> =
-        (0..3).map(|_| Backend::start(&["--listen", "127.0.0.1:0", "--time", "2ms", "--body", "128"])).collect();
+    let good: Vec<Backend> = (0..3)
+        .map(|_| Backend::start(&["--listen", "127.0.0.1:0", "--time", "2ms", "--body", "128"]))
+        .collect();
     let odd = Switchable::start();
     let mut addrs: Vec<SocketAddr> = good.iter().map(|b| b.addr).collect();
     addrs.push(odd.addr);
     let mut healed = Instant::now();
-    let story = story(&addrs, || odd.set(mode), || {
-        odd.set(Mode::Good);
-        healed = Instant::now();
-    });
+    let story = story(
+        &addrs,
+        || odd.set(mode),
+        || {
+            odd.set(Mode::Good);
+            healed = Instant::now();
+        },
+    );
     let log = odd.log.lock().expect("lock").clone();
     // Each request that broke after its head must be one that the upstream says it broke in the body.
     let cut: Vec<u32> =
         log.iter().filter(|l| l.1 == Did::Broke(Mode::ResetMidBody)).map(|l| l.0).collect();
     for (id, saw) in &story.seen {
         if *saw == Saw::HeadThenBroken {
-            assert!(cut.contains(id), "{mode:?}: request {id} broke after its head, but no upstream broke it");
+            assert!(
+                cut.contains(id),
+                "{mode:?}: request {id} broke after its head, but no upstream broke it"
+            );
         }
     }
     check_story(&format!("{mode:?}"), &story, cut.len());
@@ -416,7 +439,16 @@ fn signalled(what: &str, signal: i32, heal: Option<i32>) {
         .iter()
         .map(|log| {
             let log = log.display().to_string();
-            Backend::start(&["--listen", "127.0.0.1:0", "--time", "2ms", "--body", "128", "--log", &log])
+            Backend::start(&[
+                "--listen",
+                "127.0.0.1:0",
+                "--time",
+                "2ms",
+                "--body",
+                "128",
+                "--log",
+                &log,
+            ])
         })
         .collect();
     let addrs: Vec<SocketAddr> = backends.iter().map(|b| b.addr).collect();
@@ -431,7 +463,10 @@ fn signalled(what: &str, signal: i32, heal: Option<i32>) {
     let broken = story.seen.iter().filter(|(_, s)| **s == Saw::HeadThenBroken).count();
     assert_eq!(broken, 0, "{what}: broken after the head");
     let unanswered: Vec<_> = story.seen.keys().filter(|id| !times.contains_key(id)).collect();
-    assert!(unanswered.is_empty(), "{what}: the client has answers that no upstream gave: {unanswered:?}");
+    assert!(
+        unanswered.is_empty(),
+        "{what}: the client has answers that no upstream gave: {unanswered:?}"
+    );
 }
 
 #[test]

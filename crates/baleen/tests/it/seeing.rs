@@ -51,14 +51,18 @@ fn views_tell_what_happened() {
     assert!(requests.ends_with(" 10"), "{requests}");
     assert!(baleen.page("/healthz").contains("ok"));
     assert!(baleen.page("/readyz").contains("ready"));
-    let clusters: serde_json::Value = serde_json::from_str(&baleen.page("/clusters")).expect("JSON");
+    let clusters: serde_json::Value =
+        serde_json::from_str(&baleen.page("/clusters")).expect("JSON");
     let text = clusters.to_string();
     assert!(text.contains(&addr.to_string()) && text.contains("web"), "{text}");
 }
 
 #[test]
 fn services_folder_is_watched() {
-    let (a, b) = (Backend::start(&["--listen", "127.0.0.1:0"]), Backend::start(&["--listen", "127.0.0.1:0"]));
+    let (a, b) = (
+        Backend::start(&["--listen", "127.0.0.1:0"]),
+        Backend::start(&["--listen", "127.0.0.1:0"]),
+    );
     let baleen = Baleen::start_with(CONFIG, |dir| {
         std::fs::create_dir(dir.join("services")).expect("folder");
         std::fs::write(dir.join("services/web"), format!("{}\n", a.addr)).expect("write");

@@ -86,9 +86,6 @@ impl Baleen {
         Baleen { child, addr: addr.expect("set above"), admin, dir }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
 
     /// A connection from a downstream.
     pub fn connect(&self) -> TcpStream {

@@ -11,18 +11,57 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Arrive { client: u32, idempotent: bool, body: bool, target: u32 },
+    Arrive {
+        client: u32,
+        idempotent: bool,
+        body: bool,
+        target: u32,
+    },
     /// Of the nth attempt that was started, counted from the newest.
-    Attempt { back: usize, nth_off: u16, event: u8, conn: u32, status: u16, sent: bool },
-    Abandon { back: usize },
-    Client { slot: u32, event: u8 },
-    ConnClosed { slot: u32 },
-    Apply { cluster: u32, version: u64, mask: u16 },
-    Bind { target: u32, kind: u8 },
-    Reconfigure { concurrency: u32, queue: u32, balance: u8, idle_max: u32, tries: u16 },
-    Fleet { endpoint: u32, verdict: u8 },
-    SlotFree { cluster: u32 },
-    Pass { ms: u64 },
+    Attempt {
+        back: usize,
+        nth_off: u16,
+        event: u8,
+        conn: u32,
+        status: u16,
+        sent: bool,
+    },
+    Abandon {
+        back: usize,
+    },
+    Client {
+        slot: u32,
+        event: u8,
+    },
+    ConnClosed {
+        slot: u32,
+    },
+    Apply {
+        cluster: u32,
+        version: u64,
+        mask: u16,
+    },
+    Bind {
+        target: u32,
+        kind: u8,
+    },
+    Reconfigure {
+        concurrency: u32,
+        queue: u32,
+        balance: u8,
+        idle_max: u32,
+        tries: u16,
+    },
+    Fleet {
+        endpoint: u32,
+        verdict: u8,
+    },
+    SlotFree {
+        cluster: u32,
+    },
+    Pass {
+        ms: u64,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -100,7 +139,8 @@ fn params(concurrency: u32, queue: u32, balance: u8, idle_max: u32, tries: u16) 
         2 => Balance::LeastLoaded,
         _ => Balance::PeakEwma { decay: ms(10_000) },
     };
-    let order = if idle_max % 2 == 0 { PoolOrder::Random } else { PoolOrder::LeastRecentlyUsed };
+    let order =
+        if idle_max.is_multiple_of(2) { PoolOrder::Random } else { PoolOrder::LeastRecentlyUsed };
     let pool = PoolParams { idle_max, order, ..PoolParams::default() };
     let cluster = ClusterParams { concurrency, queue, balance, pool, ..ClusterParams::default() };
     let route = RouteParams { tries, ..RouteParams::default() };
@@ -133,10 +173,10 @@ impl Run {
             }),
             Op::Attempt { back, nth_off, event, conn, status, sent } => {
                 let at = newest(self.attempts.len(), back);
-                let mut id = at.map_or(
-                    AttemptId { call: CallId { slot: 9, generation: 9 }, nth: 1 },
-                    |i| self.attempts[i],
-                );
+                let mut id = at
+                    .map_or(AttemptId { call: CallId { slot: 9, generation: 9 }, nth: 1 }, |i| {
+                        self.attempts[i]
+                    });
                 id.nth = id.nth.wrapping_add(nth_off);
                 Input::Attempt(id, attempt_event(event, conn, status, sent))
             }

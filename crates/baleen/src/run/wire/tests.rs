@@ -6,10 +6,12 @@ use baleen_policy::Target;
 
 use super::*;
 
+const FILES: &str = "[namer.files]\nkind = \"files\"\ndir = \"s\"\n";
 const LISTENER: &str = "[[listener]]\nlisten = \"127.0.0.1:0\"\nname = \"/svc/{host}\"\n";
 
 fn wiring(text: &str) -> Wiring {
-    let (config, _) = parse_str("baleen.toml", &format!("{LISTENER}{text}")).expect("a configuration");
+    let (config, _) =
+        parse_str("baleen.toml", &format!("{LISTENER}{text}")).expect("a configuration");
     Wiring::new(config, None).expect("it fits")
 }
 
@@ -57,7 +59,7 @@ fn a_union_leads_to_its_clusters_by_weight() {
 
 #[test]
 fn a_file_brings_its_name_and_takes_it_away() {
-    let mut wiring = wiring("");
+    let mut wiring = wiring(FILES);
     assert!(wiring.plan(1, 0, 0).directory.lookup("/svc/late").is_none());
     let came = wiring.update(update("late", Change::Endpoints(vec![endpoint("127.0.0.1:5")])));
     let directory = came.directory.expect("a new directory");
@@ -76,7 +78,9 @@ fn a_file_brings_its_name_and_takes_it_away() {
 
 #[test]
 fn a_name_that_the_configuration_knows_stays() {
-    let mut wiring = wiring("[route.\"/svc/web\"]\ntry_timeout = \"1s\"\n[namer.files]\nkind = \"files\"\ndir = \"s\"\n");
+    let mut wiring = wiring(
+        "[route.\"/svc/web\"]\ntry_timeout = \"1s\"\n[namer.files]\nkind = \"files\"\ndir = \"s\"\n",
+    );
     wiring.update(update("web", Change::Endpoints(vec![endpoint("127.0.0.1:5")])));
     let went = wiring.update(update("web", Change::Removed));
     assert!(went.directory.is_none());

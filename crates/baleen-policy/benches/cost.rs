@@ -1,6 +1,6 @@
 //! What policy costs per request: the ordinary sequence of inputs and polls, with recording and a sink that counts.
 //!
-//! `cargo run --release -p baleen-policy --example cost`. Prints; asserts nothing. Not here: anything about sockets.
+//! `cargo bench -p baleen-policy --bench cost`. Prints; asserts nothing. Not here: anything about sockets.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,8 +36,7 @@ impl Rig {
             clusters: vec![(ClusterId(0), cluster)],
             ..Params::default()
         };
-        let endpoints =
-            (0..endpoints).map(|i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
+        let endpoints = (0..endpoints).map(|i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
         let mut rig = Rig {
             engine: Engine::new(WorkerId(0), 1, 7, recorder),
             ledger: Ledger::new(1, 1, 1),
