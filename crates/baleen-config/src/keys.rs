@@ -163,7 +163,7 @@ pub static LISTENER: Def = Def {
         time("min_rate_grace", "\"10s\"", "Waiting that `min_rate` does not judge yet."),
         key(
             "head_bytes",
-            Kind::Size(512, 1 << 20),
+            Kind::Size(512, 128 << 10),
             "\"64KiB\"",
             Scope::Request,
             "Largest head of a request, its first line included; above it the answer is 431.",
@@ -205,7 +205,8 @@ pub static RULE: Def = Def {
             "",
             Scope::None,
             "Only requests whose path is this or below it, by whole segments: `/images` matches `/images/1`, not \
-             `/imagesque`. Compared byte by byte, as it arrived. Left out: any path.",
+             `/imagesque`. Encoded letters and digits equal themselves and empty segments do not count; where a listener has \
+             rules by path, requests with `.` or `..` segments are refused with 400. Left out: any path.",
         ),
         required(key(
             "name",

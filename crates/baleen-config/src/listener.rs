@@ -84,13 +84,6 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether a request is meant. The path has no query.
-    #[must_use]
-    pub fn matches(&self, host: &str, path: &str) -> bool {
-        self.host.as_ref().is_none_or(|h| h.matches(host))
-            && self.path.as_ref().is_none_or(|prefix| below(path, prefix))
-    }
-
     /// Whether every request that `other` matches is matched by this too.
     pub(crate) fn covers(&self, other: &Rule) -> bool {
         let host = match (&self.host, &other.host) {
@@ -109,16 +102,6 @@ impl Rule {
 
 fn below(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-impl Listener {
-    /// Appends the logical name of a request to `out`: by the first rule that matches, else by `name`. The target's query
-    /// does not count. False, and `out` as before, when the request can not be named.
-    pub fn name_of(&self, host: &str, target: &str, out: &mut String) -> bool {
-        let path = target.split('?').next().unwrap_or(target);
-        let rule = self.rules.iter().find(|r| r.matches(host, path));
-        rule.map_or(&self.name, |r| &r.name).expand(host, out)
-    }
 }
 
 /// A listener and the places that cross checks point at.
@@ -238,6 +221,11 @@ fn path_prefix(text: &str) -> Result<Option<String>, Wrong> {
     if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['?', '#']) {
         return Err(Wrong::new(
             "a path has no `?`, `#`, spaces or letters outside ASCII, as requests do not",
+        ));
+    }
+    if text.split('/').any(|s| s == "." || s == "..") {
+        return Err(Wrong::new(
+            "a path has no `.` or `..` segments: requests with them are refused",
         ));
     }
     if text.len() > 1024 {

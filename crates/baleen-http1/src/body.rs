@@ -32,7 +32,7 @@ enum State {
     Length,
     UntilClose,
     Size,
-    Extension,
+    Extension(Extension),
     SizeLf,
     /// Inside a chunk; `left` bytes to come.
     Data,
@@ -46,6 +46,44 @@ enum State {
     TrailerLines,
     Done,
     Failed(Rule),
+}
+
+/// Where in an extension `;name=value` the line is (RFC 9112 7.1.1, without white space).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extension {
+    /// After `;`.
+    Start,
+    Name,
+    /// After `=`.
+    Value,
+    Token,
+    Quoted,
+    /// After a backslash within quotes.
+    Escaped,
+    /// After the closing quote.
+    Closed,
+}
+
+impl Extension {
+    fn next(self, b: u8) -> Result<Extension, Rule> {
+        use Extension::{Closed, Escaped, Name, Quoted, Start, Token, Value};
+        let text = b == b'\t' || !lex::is_control(b);
+        match self {
+            Start | Name if lex::is_token_byte(b) => Ok(Name),
+            Name if b == b'=' => Ok(Value),
+            Value if b == b'"' => Ok(Quoted),
+            Value | Token if lex::is_token_byte(b) => Ok(Token),
+            Name | Token | Closed if b == b';' => Ok(Start),
+            Quoted if b == b'"' => Ok(Closed),
+            Quoted if b == b'\\' => Ok(Escaped),
+            Quoted | Escaped if text => Ok(Quoted),
+            _ => Err(Rule::ChunkExtension),
+        }
+    }
+
+    const fn may_end(self) -> bool {
+        matches!(self, Extension::Name | Extension::Token | Extension::Closed)
+    }
 }
 
 /// Finds the content and the end of one body.
@@ -143,7 +181,7 @@ impl BodyDecoder {
     /// One byte that is not content.
     fn framing_byte(&mut self, b: u8) -> Result<(), Rule> {
         match (self.state, b) {
-            (State::Size | State::Extension, _) => return self.size_line_byte(b),
+            (State::Size | State::Extension(_), _) => return self.size_line_byte(b),
             (State::SizeLf, b'\n') if self.left > 0 => self.state = State::Data,
             (State::SizeLf, b'\n') => self.state = State::Trailers,
             (State::SizeLf | State::TrailersLf, _) if b != b'\n' => return Err(Rule::BareCr),
@@ -166,7 +204,11 @@ impl BodyDecoder {
     }
 
     fn size_line_byte(&mut self, b: u8) -> Result<(), Rule> {
-        if b == b'\r' && self.size_digits > 0 {
+        let may_end = match self.state {
+            State::Extension(at) => at.may_end(),
+            _ => self.size_digits > 0,
+        };
+        if b == b'\r' && may_end {
             self.state = State::SizeLf;
             return Ok(());
         }
@@ -177,9 +219,9 @@ impl BodyDecoder {
         if self.line_bytes > self.chunk_line_max {
             return Err(Rule::ChunkLineTooLong);
         }
-        if self.state == State::Extension {
-            let allowed = b == b'\t' || !lex::is_control(b);
-            return if allowed { Ok(()) } else { Err(Rule::ChunkExtension) };
+        if let State::Extension(at) = self.state {
+            self.state = State::Extension(at.next(b)?);
+            return Ok(());
         }
         match (b as char).to_digit(16) {
             Some(digit) => {
@@ -190,7 +232,9 @@ impl BodyDecoder {
                 }
                 self.left = self.left << 4 | u64::from(digit);
             }
-            None if b == b';' && self.size_digits > 0 => self.state = State::Extension,
+            None if b == b';' && self.size_digits > 0 => {
+                self.state = State::Extension(Extension::Start)
+            }
             None => return Err(Rule::ChunkSize),
         }
         Ok(())

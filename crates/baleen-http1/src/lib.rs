@@ -52,7 +52,7 @@
 //! | 101 that was not asked for or names no protocol | must not be sent (9110 15.2.2) | refused |
 //! | spaces around a chunk size or before an extension | must be removed (9112 7.1.1) | refused |
 //! | a chunk size of more than 16 digits, zeros included | must not overflow (9112 7.1) | refused |
-//! | chunk extensions | ignored if unknown (9112 7.1.1) | bounded, checked, dropped |
+//! | chunk extensions | ignored if unknown (9112 7.1.1) | bounded, held to the grammar without white space, dropped |
 //! | trailer fields for framing, routing, authentication | must not be sent (9110 6.5.1) | refused |
 //!
 //! And where it is more lenient than the grammar, as the RFCs allow: the space after a status may

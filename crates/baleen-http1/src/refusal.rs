@@ -92,7 +92,7 @@ rules! {
     ChunkSize "chunk-size" 400 "RFC 9112 7.1" "A chunk size is not one to sixteen hex digits.";
     ChunkOverflow "chunk-overflow" 400 "RFC 9112 7.1" "A chunk size is too large.";
     ChunkLineTooLong "chunk-line-too-long" 400 "RFC 9112 7.1.1" "A chunk size with its extensions is longer than the limit.";
-    ChunkExtension "chunk-extension" 400 "RFC 9112 7.1.1" "A chunk extension holds a control byte.";
+    ChunkExtension "chunk-extension" 400 "RFC 9112 7.1.1" "A chunk extension is not `;name` or `;name=value`.";
     ChunkEnd "chunk-end" 400 "RFC 9112 7.1" "The content of a chunk is not followed by the end of its line.";
     TrailersTooLarge "trailers-too-large" 431 "RFC 6585 5" "The trailer section is larger than the limit.";
     TooManyTrailers "too-many-trailers" 431 "RFC 6585 5" "The trailer section has more fields than the limit.";

@@ -5,11 +5,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use baleen_base::{ClusterId, ConnId, EndpointId, Event, RouteId, Sink, TargetId, Tick, WorkerId};
+use baleen_base::{
+    ClientId, ClusterId, ConnId, EndpointId, Event, ListenerId, RouteId, Sink, TargetId, Tick,
+    WorkerId,
+};
 use baleen_policy::params::{Balance, ClusterParams, Params, RouteParams};
 use baleen_policy::{
-    Action, AttemptEvent, CallFacts, Endpoint, EndpointSet, Engine, Input, Ledger, RecorderParams,
-    Target,
+    Action, AttemptEvent, CallFacts, ClientEvent, Endpoint, EndpointSet, Engine, Input, Ledger,
+    RecorderParams, Target,
 };
 
 #[derive(Default)]
@@ -61,14 +64,7 @@ impl Rig {
 
     /// One request, start to end, with the deadline kept as a driver keeps it.
     fn request(&mut self, conns: &mut u32) {
-        let facts = CallFacts {
-            route: RouteId(0),
-            target: TargetId(0),
-            client: None,
-            idempotent: true,
-            body: false,
-        };
-        self.tell(Input::Arrive(facts));
+        self.tell(Input::Arrive(facts()));
         let Some(Action::Start { attempt, conn, .. }) = self.poll() else { panic!("no start") };
         if conn.is_none() {
             let conn = ConnId { slot: *conns, generation: 0 };
@@ -89,7 +85,68 @@ impl Rig {
     }
 }
 
+/// How long the request path stands still when the recorder begins a segment, with so many clients that keep their
+/// connection and so many calls in flight at most before.
+fn turns(clients: u32, calls: u32) {
+    const ENTRIES: usize = 20_000;
+    let decay = std::time::Duration::from_secs(10);
+    let mut rig = Rig::new(4, Balance::PeakEwma { decay }, RecorderParams { entries: ENTRIES });
+    for slot in 0..clients {
+        let client = ClientId { slot, generation: 0 };
+        let listener = ListenerId(0);
+        rig.tell(Input::Client(client, ClientEvent::Accepted { listener }));
+        rig.tell(Input::Client(client, ClientEvent::Idle));
+    }
+    let mut open = Vec::new();
+    for _ in 0..calls {
+        rig.tell(Input::Arrive(facts()));
+        let Some(Action::Start { attempt, .. }) = rig.poll() else { panic!("no start") };
+        open.push(attempt);
+    }
+    for (attempt, slot) in open.into_iter().zip(0..) {
+        let conn = ConnId { slot, generation: 0 };
+        rig.tell(Input::Attempt(attempt, AttemptEvent::Connected { conn }));
+        rig.tell(Input::Attempt(attempt, AttemptEvent::Head { status: 200 }));
+        rig.tell(Input::Attempt(attempt, AttemptEvent::End { reusable: true }));
+        while rig.poll().is_some() {}
+    }
+    // One input in `ENTRIES / 2` turns; the dearest of each such run is that one.
+    let client = ClientId { slot: 0, generation: 0 };
+    let mut dearest: Vec<u64> = (0..41)
+        .map(|_| {
+            let mut most = 0;
+            for _ in 0..ENTRIES / 2 {
+                let began = Instant::now();
+                rig.tell(Input::Client(client, ClientEvent::Idle));
+                most = most.max(began.elapsed().as_nanos() as u64);
+            }
+            most
+        })
+        .skip(4)
+        .collect();
+    dearest.sort_unstable();
+    println!(
+        "a new segment with {clients} clients and {calls} calls at most: {} us (best {}, worst {})",
+        dearest[dearest.len() / 2] / 1000,
+        dearest[0] / 1000,
+        dearest[dearest.len() - 1] / 1000,
+    );
+}
+
+fn facts() -> CallFacts {
+    CallFacts {
+        route: RouteId(0),
+        target: TargetId(0),
+        client: None,
+        idempotent: true,
+        body: false,
+    }
+}
+
 fn main() {
+    for (clients, calls) in [(0, 64), (1_000, 256), (10_000, 64), (10_000, 1_000)] {
+        turns(clients, calls);
+    }
     let decay = std::time::Duration::from_secs(10);
     for (name, balance) in [
         ("peak-ewma", Balance::PeakEwma { decay }),

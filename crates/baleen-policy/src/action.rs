@@ -58,7 +58,8 @@ pub enum Action {
         /// Why.
         why: ConnClose,
     },
-    /// Close a connection from a downstream, with a local answer (408, 503) if one is due.
+    /// Close a connection from a downstream, with a local answer (408, 503) if one is due. Told a second time, after a while,
+    /// when it has not ended by then: now drop it at once.
     CloseClient {
         /// The connection.
         client: ClientId,

@@ -9,6 +9,12 @@
 //! | idle between requests | `keep_alive_timeout` |
 //! | a request is in progress | none: the call has its own |
 //! | a body waits for it | `body_timeout` since a byte moved, and the least rate |
+//! | told to close | `body_timeout`, at most a second if it was refused at once; then told again, and no more |
+//!
+//! The last state has a time too, because a driver does not simply drop who is told to close: it sends an answer and reads
+//! on until the client closes, else the answer may be lost (RFC 9112 section 9.6). Told a second time, it drops the socket
+//! at once. A refused client holds no slot of its listener, so its time is short: what comes in a second beyond the limit
+//! is all that can be held beyond it.
 //!
 //! The least rate counts only time in which a body waited for the client, so a slow endpoint makes no client look slow. It
 //! is judged once `min_rate_grace` of waiting has passed; bytes moved quickly before are credit for no more than that grace.
@@ -79,6 +85,9 @@ pub(crate) struct Clients {
 
 /// Most listeners of a process.
 const LISTENERS_MAX: usize = 4096;
+
+/// Longest time that a client which was refused at once has to take its answer and close.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
 
 impl Clients {
     pub(crate) fn new() -> Clients {
@@ -185,13 +194,17 @@ impl Clients {
         let counted = cx.shared.acquire(Limit::Connections(listener), p.connections_max);
         let c = &mut self.table[id.slot as usize];
         (c.generation, c.listener, c.counted) = (id.generation, listener, counted);
-        (c.state, c.deadline) = (State::Closing(ClientClose::TooMany), Tick::NEVER);
+        // Nothing of the slot's last owner: neither its state nor what it earned.
+        (c.state, c.deadline) = (State::Head, Tick::NEVER);
+        (c.waited, c.moved) = (Duration::ZERO, 0);
         cx.emit(Event::ClientAccepted { listener, client: id });
-        if !counted {
-            return Some(close);
+        if counted {
+            self.enter(id, State::Head, cx.now + p.head_timeout);
+            return None;
         }
-        self.enter(id, State::Head, cx.now + p.head_timeout);
-        None
+        let until = cx.now + p.body_timeout.min(REFUSED_FOR);
+        self.enter(id, State::Closing(ClientClose::TooMany), until);
+        Some(close)
     }
 
     fn gone(&mut self, cx: &mut Cx<'_>, id: ClientId) {
@@ -214,11 +227,12 @@ impl Clients {
     fn moved(&mut self, id: ClientId, now: Tick, bytes: u32, p: &ClientParams) {
         let Some(c) = self.find(id) else { return };
         if let State::Stalled { since } = c.state {
-            c.waited += now.since(since);
+            c.waited = c.waited.saturating_add(now.since(since));
             (c.state, c.deadline) = (State::Busy, Tick::NEVER);
         }
-        let credit = (c.waited + p.min_rate_grace).as_secs_f64() * f64::from(p.min_rate);
-        c.moved = (c.moved + u64::from(bytes)).min(credit as u64);
+        let judged = c.waited.saturating_add(p.min_rate_grace);
+        let credit = judged.as_secs_f64() * f64::from(p.min_rate);
+        c.moved = c.moved.saturating_add(u64::from(bytes)).min(credit as u64);
     }
 
     /// The next client whose time is up.
@@ -229,23 +243,23 @@ impl Clients {
                 self.wheel.arm(slot, c.deadline);
                 continue;
             }
-            let why = match c.state {
-                State::Head => ClientClose::HeadTimeout,
-                State::Idle => ClientClose::KeepAliveIdle,
-                State::Stalled { since } => {
-                    let listener = c.listener;
-                    let p =
-                        self.params.get(listener.index()).copied().flatten().unwrap_or_default();
-                    if now >= since + p.body_timeout {
-                        ClientClose::BodyTimeout
-                    } else {
-                        ClientClose::TooSlow
-                    }
+            let p = self.params.get(c.listener.index()).copied().flatten().unwrap_or_default();
+            let (why, again) = match c.state {
+                State::Head => (ClientClose::HeadTimeout, false),
+                State::Idle => (ClientClose::KeepAliveIdle, false),
+                State::Stalled { since } if now >= since + p.body_timeout => {
+                    (ClientClose::BodyTimeout, false)
                 }
-                State::Free | State::Busy | State::Closing(_) => continue,
+                State::Stalled { .. } => (ClientClose::TooSlow, false),
+                State::Closing(why) => (why, true),
+                State::Free | State::Busy => continue,
             };
-            (c.state, c.deadline) = (State::Closing(why), Tick::NEVER);
+            c.state = State::Closing(why);
+            // It was told twice: nothing more can be done about it here.
+            c.deadline = if again { Tick::NEVER } else { now + p.body_timeout };
             let client = ClientId { slot, generation: c.generation };
+            let deadline = c.deadline;
+            self.wheel.arm(slot, deadline);
             return Some(Action::CloseClient { client, why });
         }
         None
@@ -418,5 +432,52 @@ mod tests {
         b.tell(1, 0, ClientEvent::Gone);
         assert_eq!(b.ledger.connections(L), 0);
         assert_eq!(b.closed.0, [Some(ClientClose::TooMany), None]);
+    }
+
+    /// Who was told to close and does not is told once more, whatever the driver does with it meanwhile.
+    #[test]
+    fn closing_has_its_time_too() {
+        let p = ClientParams { connections_max: 1, min_rate: 0, ..ClientParams::default() };
+        let accepted = ClientEvent::Accepted { listener: L };
+        let mut b = Bench::new(p);
+        b.tell(0, 0, accepted);
+        near(b.closes(0), 10_000, ClientClose::HeadTimeout);
+        for (ms, event) in [(10_010, ClientEvent::Stalled), (20_000, ClientEvent::Idle)] {
+            b.tell(ms, 0, event);
+        }
+        near(b.closes(10_001), 40_000, ClientClose::HeadTimeout);
+        assert_eq!(b.closes(40_001), None, "twice is enough");
+        assert_eq!(b.ledger.connections(L), 1, "its slot is held until it is gone");
+
+        // One that was refused holds no slot, and has a second.
+        assert!(b.tell(300_000, 1, accepted).is_some());
+        b.tell(300_500, 1, ClientEvent::Stalled);
+        near(b.closes(300_000), 301_000, ClientClose::TooMany);
+        assert_eq!(b.closes(301_001), None);
+        b.tell(500_000, 0, ClientEvent::Gone);
+        b.tell(500_000, 1, ClientEvent::Gone);
+        assert_eq!(b.closed.0, [Some(ClientClose::HeadTimeout), Some(ClientClose::TooMany)]);
+
+        // A slot used again is nobody's closing any more.
+        b.tell(600_000, 0, accepted);
+        near(b.closes(600_000), 610_000, ClientClose::HeadTimeout);
+        b.tell(610_100, 0, ClientEvent::Gone);
+        b.tell(610_200, 0, accepted);
+        b.tell(610_300, 0, ClientEvent::Idle);
+        near(b.closes(610_200), 685_300, ClientClose::KeepAliveIdle);
+    }
+
+    #[test]
+    fn a_new_client_does_not_pay_for_the_last_one_of_its_slot() {
+        let mut b = Bench::new(ClientParams { min_rate: 1000, ..ClientParams::default() });
+        let accepted = ClientEvent::Accepted { listener: L };
+        b.tell(0, 0, accepted);
+        b.tell(0, 0, ClientEvent::Stalled);
+        b.tell(9_000, 0, ClientEvent::Moved { bytes: 1 });
+        b.tell(9_000, 0, ClientEvent::Gone);
+        b.tell(9_000, 0, accepted);
+        // Its request was no request, and it does not take the answer.
+        b.tell(9_000, 0, ClientEvent::Stalled);
+        near(b.closes(9_000), 19_000, ClientClose::TooSlow);
     }
 }

@@ -1,6 +1,5 @@
 //! Tests of the configuration as its users see it: what a file means, what its mistakes look like, what hostile input does.
 
-mod examples;
 mod hostile;
 mod includes;
 mod meaning;

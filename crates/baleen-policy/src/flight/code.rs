@@ -8,10 +8,11 @@
 use alloc::vec::Vec;
 
 use baleen_base::{
-    AttemptId, CallId, ClientId, ClusterId, ConnId, EndpointId, RouteId, TargetId, Tick, WorkerId,
+    AttemptId, CallId, ClientId, ClusterId, ConnId, EndpointId, ListenerId, RouteId, TargetId,
+    Tick, WorkerId,
 };
 
-use crate::{Action, AttemptEvent, CallFacts, Input};
+use crate::{Action, AttemptEvent, CallFacts, ClientEvent, Input};
 
 const INPUT: u8 = 0;
 const ARRIVE: u8 = 1;
@@ -21,6 +22,8 @@ const HEAD: u8 = 4;
 const COMMITTED: u8 = 5;
 const END_REUSABLE: u8 = 6;
 const END: u8 = 7;
+const CONNECTED: u8 = 8;
+const PROGRESS: u8 = 9;
 const ACTION: u8 = 16;
 const START: u8 = 17;
 const START_REUSED: u8 = 18;
@@ -29,6 +32,15 @@ const NO: u8 = 32;
 const YES: u8 = 33;
 const NOBODY: u8 = 34;
 const SOMEBODY: u8 = 35;
+const DEADLINE: u8 = 48;
+const CONN_CLOSED: u8 = 49;
+const SLOT_FREE: u8 = 50;
+const ACCEPTED: u8 = 51;
+const IDLE: u8 = 52;
+const HEAD_PARTIAL: u8 = 53;
+const STALLED: u8 = 54;
+const MOVED: u8 = 55;
+const GONE: u8 = 56;
 
 /// One entry, read back.
 #[derive(Clone, PartialEq, Debug)]
@@ -52,6 +64,12 @@ fn put(out: &mut Vec<u8>, mut n: u64) {
         n >>= 7;
     }
     out.push(n as u8);
+}
+
+#[inline]
+fn put_pair(out: &mut Vec<u8>, slot: u32, generation: u32) {
+    put(out, u64::from(slot));
+    put(out, u64::from(generation));
 }
 
 #[inline]
@@ -82,7 +100,7 @@ fn put_any<T: serde::Serialize>(out: &mut Vec<u8>, value: &T) {
 
 #[inline]
 pub(super) fn put_input(out: &mut Vec<u8>, last: &mut Tick, now: Tick, input: &Input) {
-    let (id, event) = match input {
+    match input {
         Input::Arrive(f) => {
             out.push(ARRIVE);
             put_tick(out, last, now);
@@ -91,36 +109,92 @@ pub(super) fn put_input(out: &mut Vec<u8>, last: &mut Tick, now: Tick, input: &I
             put(out, u64::from(f.route.0));
             put(out, u64::from(f.target.0));
             if let Some(c) = f.client {
-                put(out, u64::from(c.slot));
-                put(out, u64::from(c.generation));
+                put_pair(out, c.slot, c.generation);
             }
-            return;
         }
-        Input::Attempt(id, event) => (*id, *event),
-        other => {
-            out.push(INPUT);
+        Input::Attempt(id, event) => put_attempt_event(out, last, now, *id, *event, input),
+        Input::Client(id, event) => put_client_event(out, last, now, *id, *event),
+        Input::Deadline => {
+            out.push(DEADLINE);
             put_tick(out, last, now);
-            return put_any(out, other);
         }
-    };
-    let (tag, status) = match event {
-        AttemptEvent::Sending => (SENDING, None),
-        AttemptEvent::RequestEnd => (REQUEST_END, None),
-        AttemptEvent::Head { status } => (HEAD, Some(status)),
-        AttemptEvent::Committed => (COMMITTED, None),
-        AttemptEvent::End { reusable: true } => (END_REUSABLE, None),
-        AttemptEvent::End { reusable: false } => (END, None),
-        _ => {
-            out.push(INPUT);
+        Input::ConnClosed(id) => {
+            out.push(CONN_CLOSED);
             put_tick(out, last, now);
-            return put_any(out, input);
+            put_pair(out, id.slot, id.generation);
+        }
+        Input::SlotFree(cluster) => {
+            out.push(SLOT_FREE);
+            put_tick(out, last, now);
+            put(out, u64::from(cluster.0));
+        }
+        Input::Abandon(_)
+        | Input::Apply(..)
+        | Input::Bind(..)
+        | Input::Reconfigure(_)
+        | Input::Fleet(_) => put_rare(out, last, now, input),
+    }
+}
+
+fn put_rare(out: &mut Vec<u8>, last: &mut Tick, now: Tick, input: &Input) {
+    out.push(INPUT);
+    put_tick(out, last, now);
+    put_any(out, input);
+}
+
+#[inline]
+fn put_attempt_event(
+    out: &mut Vec<u8>,
+    last: &mut Tick,
+    now: Tick,
+    id: AttemptId,
+    event: AttemptEvent,
+    input: &Input,
+) {
+    let tag = match event {
+        AttemptEvent::Connected { .. } => CONNECTED,
+        AttemptEvent::Sending => SENDING,
+        AttemptEvent::RequestEnd => REQUEST_END,
+        AttemptEvent::Head { .. } => HEAD,
+        AttemptEvent::Committed => COMMITTED,
+        AttemptEvent::Progress => PROGRESS,
+        AttemptEvent::End { reusable: true } => END_REUSABLE,
+        AttemptEvent::End { reusable: false } => END,
+        AttemptEvent::Tunnel | AttemptEvent::BodyGone | AttemptEvent::Failed(_) => {
+            return put_rare(out, last, now, input);
         }
     };
     out.push(tag);
     put_tick(out, last, now);
     put_attempt(out, id);
-    if let Some(status) = status {
-        put(out, u64::from(status));
+    match event {
+        AttemptEvent::Head { status } => put(out, u64::from(status)),
+        AttemptEvent::Connected { conn } => put_pair(out, conn.slot, conn.generation),
+        _ => {}
+    }
+}
+
+#[inline]
+fn put_client_event(
+    out: &mut Vec<u8>,
+    last: &mut Tick,
+    now: Tick,
+    id: ClientId,
+    event: ClientEvent,
+) {
+    let (tag, number) = match event {
+        ClientEvent::Accepted { listener } => (ACCEPTED, Some(u64::from(listener.0))),
+        ClientEvent::Idle => (IDLE, None),
+        ClientEvent::HeadPartial => (HEAD_PARTIAL, None),
+        ClientEvent::Stalled => (STALLED, None),
+        ClientEvent::Moved { bytes } => (MOVED, Some(u64::from(bytes))),
+        ClientEvent::Gone => (GONE, None),
+    };
+    out.push(tag);
+    put_tick(out, last, now);
+    put_pair(out, id.slot, id.generation);
+    if let Some(number) = number {
+        put(out, number);
     }
 }
 
@@ -133,8 +207,7 @@ pub(super) fn put_action(out: &mut Vec<u8>, action: &Action) {
             put(out, u64::from(cluster.0));
             put(out, u64::from(endpoint.0));
             if let Some(c) = conn {
-                put(out, u64::from(c.slot));
-                put(out, u64::from(c.generation));
+                put_pair(out, c.slot, c.generation);
             }
         }
         Action::Forward { attempt } => {
@@ -222,13 +295,15 @@ impl<'a> Reader<'a> {
         match tag {
             INPUT => Some(Entry::Input(self.tick()?, self.any()?)),
             ARRIVE => Some(Entry::Input(self.tick()?, Input::Arrive(self.facts()?))),
-            SENDING..=END => {
+            SENDING..=PROGRESS => {
                 let (now, id) = (self.tick()?, self.attempt()?);
                 let event = match tag {
                     SENDING => AttemptEvent::Sending,
                     REQUEST_END => AttemptEvent::RequestEnd,
                     HEAD => AttemptEvent::Head { status: self.small()? },
                     COMMITTED => AttemptEvent::Committed,
+                    CONNECTED => AttemptEvent::Connected { conn: self.conn()? },
+                    PROGRESS => AttemptEvent::Progress,
                     _ => AttemptEvent::End { reusable: tag == END_REUSABLE },
                 };
                 Some(Entry::Input(now, Input::Attempt(id, event)))
@@ -237,29 +312,47 @@ impl<'a> Reader<'a> {
             START | START_REUSED => {
                 let attempt = self.attempt()?;
                 let (cluster, endpoint) = (ClusterId(self.small()?), EndpointId(self.small()?));
-                let conn = if tag == START_REUSED {
-                    Some(ConnId { slot: self.small()?, generation: self.small()? })
-                } else {
-                    None
-                };
+                let conn = if tag == START_REUSED { Some(self.conn()?) } else { None };
                 Some(Entry::Action(Action::Start { attempt, cluster, endpoint, conn }))
             }
             FORWARD => Some(Entry::Action(Action::Forward { attempt: self.attempt()? })),
             NO | YES => Some(Entry::Answer(Answer::Bool(tag == YES))),
             NOBODY => Some(Entry::Answer(Answer::Worker(None))),
             SOMEBODY => Some(Entry::Answer(Answer::Worker(Some(WorkerId(self.small()?))))),
+            DEADLINE => Some(Entry::Input(self.tick()?, Input::Deadline)),
+            CONN_CLOSED => Some(Entry::Input(self.tick()?, Input::ConnClosed(self.conn()?))),
+            SLOT_FREE => {
+                let now = self.tick()?;
+                Some(Entry::Input(now, Input::SlotFree(ClusterId(self.small()?))))
+            }
+            ACCEPTED..=GONE => {
+                let (now, id) = (self.tick()?, self.client()?);
+                let event = match tag {
+                    ACCEPTED => ClientEvent::Accepted { listener: ListenerId(self.small()?) },
+                    IDLE => ClientEvent::Idle,
+                    HEAD_PARTIAL => ClientEvent::HeadPartial,
+                    STALLED => ClientEvent::Stalled,
+                    MOVED => ClientEvent::Moved { bytes: self.small()? },
+                    _ => ClientEvent::Gone,
+                };
+                Some(Entry::Input(now, Input::Client(id, event)))
+            }
             _ => None,
         }
+    }
+
+    fn conn(&mut self) -> Option<ConnId> {
+        Some(ConnId { slot: self.small()?, generation: self.small()? })
+    }
+
+    fn client(&mut self) -> Option<ClientId> {
+        Some(ClientId { slot: self.small()?, generation: self.small()? })
     }
 
     fn facts(&mut self) -> Option<CallFacts> {
         let flags = self.byte()?;
         let (route, target) = (RouteId(self.small()?), TargetId(self.small()?));
-        let client = if flags & 4 != 0 {
-            Some(ClientId { slot: self.small()?, generation: self.small()? })
-        } else {
-            None
-        };
+        let client = if flags & 4 != 0 { Some(self.client()?) } else { None };
         let (idempotent, body) = (flags & 1 != 0, flags & 2 != 0);
         Some(CallFacts { route, target, client, idempotent, body })
     }

@@ -157,7 +157,17 @@ fn all_inputs() -> Vec<Input> {
     all.push(Input::Arrive(CallFacts { client: Some(client), body: true, ..facts() }));
     all.push(Input::Arrive(facts()));
     all.push(Input::Abandon(id.call));
-    all.push(Input::Client(client, ClientEvent::Moved { bytes: 9 }));
+    for event in [
+        ClientEvent::Accepted { listener: ListenerId(300) },
+        ClientEvent::Idle,
+        ClientEvent::HeadPartial,
+        ClientEvent::Stalled,
+        ClientEvent::Moved { bytes: u32::MAX },
+        ClientEvent::Gone,
+    ] {
+        all.push(Input::Client(client, event));
+    }
+    all.push(Input::ConnClosed(ConnId { slot: 9, generation: 200 }));
     all.push(Input::Bind(TargetId(4), None));
     all.push(Input::SlotFree(ClusterId(8)));
     all.push(Input::Deadline);

@@ -63,7 +63,10 @@ fn fields(buf: &[u8]) -> Result<Option<(Fields, usize)>, &'static str> {
     }
 }
 
-fn chunks(buf: &[u8]) -> Result<Option<(Vec<u8>, Fields, usize)>, &'static str> {
+/// Content, trailers, and the bytes they took.
+type Chunked = (Vec<u8>, Fields, usize);
+
+fn chunks(buf: &[u8]) -> Result<Option<Chunked>, &'static str> {
     let (mut body, mut at) = (Vec::new(), 0);
     loop {
         let Some((l, n)) = line(&buf[at..]) else { return Ok(None) };

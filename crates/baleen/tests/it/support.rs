@@ -86,7 +86,6 @@ impl Baleen {
         Baleen { child, addr: addr.expect("set above"), admin, dir }
     }
 
-
     /// A connection from a downstream.
     pub fn connect(&self) -> TcpStream {
         connect(self.addr)
