@@ -16,49 +16,7 @@
 //! code, in `tests/properties.rs`, and by the fuzz targets in `fuzz/`, whose corpora the tests of the
 //! `fuzz` module replay.
 //!
-//! # Where this is stricter than the RFCs ask
-//!
-//! All of it is deliberate: two parsers that read one message differently are how requests are
-//! smuggled, so what could be read in two ways is refused.
-//!
-//! | what | the RFCs | here |
-//! |---|---|---|
-//! | line ends in LF alone | may be accepted (9112 2.2) | refused |
-//! | bare CR | may be replaced by a space (9112 2.2) | refused |
-//! | empty lines before a request | at least one should be ignored (9112 2.2) | two are ignored, more are refused |
-//! | empty lines before a response | not mentioned | refused |
-//! | control bytes in a value | CR, LF, NUL refused or replaced (9110 5.5) | all but HTAB refused |
-//! | folded lines | may be unfolded (9112 5.2) | refused |
-//! | `Content-Length: 5, 5`, or twice the same | may be collapsed (9112 6.3) | refused |
-//! | a length above 2^63 - 1 | any number (9110 8.6) | refused |
-//! | Content-Length with Transfer-Encoding | may be processed (9112 6.1) | refused |
-//! | transfer codings other than `chunked` | may be known (9112 7) | refused, also before `chunked` |
-//! | empty elements or parameters in Transfer-Encoding | ignored (9110 5.6.1) | refused |
-//! | a request target with `#` or bytes outside visible ASCII | should be refused (9112 3.2) | refused |
-//! | absolute form with a scheme other than http, https | allowed | refused |
-//! | user name in an authority | should be an error for http (9110 4.2.4) | refused |
-//! | empty `Host` | allowed where there is no authority (9112 3.2) | refused |
-//! | host with `%`, a sub-delimiter, an empty label, or over 255 bytes | allowed (3986 3.2.2) | refused |
-//! | IPv6 zone, future IP literal | allowed (3986, 6874) | refused |
-//! | empty port, port 0 or above 65535 | empty allowed (3986 3.2.3) | refused |
-//! | HTTP/1.2 to HTTP/1.9 | processed as 1.1 (9110 2.5) | refused with 505 |
-//! | `Connection` naming a field meant for the other end | must not be sent (9110 7.6.1) | no effect: the field stays |
-//! | more than 32 options in `Connection` | allowed | refused |
-//! | `Upgrade` to `h2c`, another HTTP or TLS | may be ignored (9110 7.8) | ignored: never offered upstream |
-//! | `Expect` other than 100-continue | may be answered 417 (9110 10.1.1) | answered 417 |
-//! | 204 or 1xx with Content-Length | must not be sent (9110 8.6) | dropped if 0, else refused |
-//! | 204 or 1xx with Transfer-Encoding | must not be sent (9112 6.1) | refused |
-//! | a status outside 100 to 599 | treated as 500 (9110 15) | refused |
-//! | 101 that was not asked for or names no protocol | must not be sent (9110 15.2.2) | refused |
-//! | spaces around a chunk size or before an extension | must be removed (9112 7.1.1) | refused |
-//! | a chunk size of more than 16 digits, zeros included | must not overflow (9112 7.1) | refused |
-//! | chunk extensions | ignored if unknown (9112 7.1.1) | bounded, held to the grammar without white space, dropped |
-//! | trailer fields for framing, routing, authentication | must not be sent (9110 6.5.1) | refused |
-//!
-//! And where it is more lenient than the grammar, as the RFCs allow: the space after a status may
-//! be missing when there is no reason (9112 4), `"<>\^{|}` and the backquote may stand in a target,
-//! and `Content-Length` may start with zeros.
-
+#![doc = include_str!("../../../docs/reference/strictness.md")]
 #![deny(unsafe_code)]
 
 mod body;

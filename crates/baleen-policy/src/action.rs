@@ -133,6 +133,8 @@ pub enum Observed {
         /// It was the trial.
         trial: bool,
     },
+    /// A call has taken the trial: its result follows.
+    TrialTaken,
     /// The trial was granted but ended without a verdict (downstream left, no traffic came).
     TrialUnused,
 }

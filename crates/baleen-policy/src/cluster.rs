@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::EndpointSet;
 use crate::balance::p2c::Hold;
-use crate::balance::peak_ewma::Latency;
+use crate::balance::peak_ewma::{self, Latency};
 use crate::balance::random::Draw;
 use crate::balance::round_robin::Turn;
 use crate::balance::{self, Choice};
@@ -96,7 +96,7 @@ impl Cluster {
     #[inline]
     pub(crate) fn tau(&self) -> f64 {
         match self.params.balance {
-            Balance::PeakEwma { decay } => (Tick::ZERO + decay).as_nanos() as f64,
+            Balance::PeakEwma { decay } => peak_ewma::tau(decay),
             _ => 10e9,
         }
     }

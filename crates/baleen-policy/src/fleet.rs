@@ -10,12 +10,20 @@
 //! `ceiling`'s share of a cluster's endpoints is out at once, but one of at least two may always be; beyond that the
 //! ejection is said to be capped (once), and panic in the workers is the next line.
 //!
+//! How soon depends on how soon an endpoint fails. One that refuses or resets is out after a few requests, within
+//! milliseconds of the fifth. One that hangs fails only by timeouts: each attempt that is outstanding counts when its own try
+//! timeout ends, so with a balancer that looks at loads, which sends next to nothing to an endpoint that is silent, five of
+//! them may take two or three rounds of `try_timeout` (5 to 10 s with the default of 2 s). That is not made faster, on
+//! purpose: users feel the number of requests that run into a timeout, not the time until the verdict, and that number is
+//! about the same; a verdict on fewer timeouts would eject endpoints for one slow query. Whoever wants it sooner lowers
+//! `try_timeout` or `consecutive_failures`.
+//!
 //! # Recovery
 //!
 //! Out for `backoff_min`, doubled for each ejection in a row up to `backoff_max`, half of it fixed and half random ("equal
 //! jitter"), so that endpoints that fell together do not come back together. Then half open: one worker is granted a trial,
 //! which is one real request. Success restores for all; failure ejects again. A worker that has no traffic for it within two
-//! seconds, or says so, loses the grant to the next one. An ejection is no longer "in a row" once the endpoint has been back
+//! seconds, or says so, loses the grant to the next one; once a call has taken it, the worker has ten seconds. An ejection is no longer "in a row" once the endpoint has been back
 //! for as long as it was out last. Numbers as in Finagle and linkerd 1: 5 failures, 5 s to 300 s.
 //!
 //! # Cold start
@@ -42,8 +50,12 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// How long a worker keeps a trial that it has no result for.
+/// How long a worker keeps a trial that none of its calls has taken.
 const TRIAL_FOR: Duration = Duration::from_secs(2);
+
+/// How long it keeps one that a call has taken, for the result. Longer than an ordinary try timeout, else an endpoint that
+/// hangs would be tried by a second worker while it still keeps the first one waiting.
+const TRIAL_TAKEN_FOR: Duration = Duration::from_secs(10);
 
 /// Between a trial that came to nothing and the next.
 const TRIAL_PAUSE: Duration = Duration::from_millis(100);
@@ -140,8 +152,13 @@ impl Fleet {
                 self.eject(cx, cluster, endpoint, EjectReason::TrialFailed { last: cause });
             }
             Observed::Success { trial: true } if trying => self.restore(cx, cluster, endpoint),
+            Observed::TrialTaken if m.out.is_some_and(|o| o.trial == Some(from)) => {
+                self.rearm(cx, cluster, endpoint, TRIAL_TAKEN_FOR);
+            }
             Observed::TrialUnused if m.out.is_some_and(|o| o.trial == Some(from)) => {
-                self.postpone(cx, cluster, endpoint);
+                // The next worker gets it, but not at once, else an endpoint that no worker knows (yet) would be handed round
+                // without end.
+                self.rearm(cx, cluster, endpoint, TRIAL_PAUSE);
             }
             Observed::Failure { cause, .. } if m.out.is_none() => {
                 self.failed(cx, cluster, endpoint, cause);
@@ -165,7 +182,9 @@ impl Fleet {
         m.failures = m.failures.saturating_add(1);
         let count = m.failures;
         if count < params.consecutive_failures {
-            if count == 1 {
+            // Told again before it gets serious: a worker that stopped watching because its report of a success was lost
+            // would else let failures with any number of successes between them add up.
+            if count == 1 || count + 1 == params.consecutive_failures {
                 self.tell(To::All, id, endpoint, Verdict::Watch);
             }
         } else if room {
@@ -230,13 +249,12 @@ impl Fleet {
         cx.emit(Event::TrialGranted { cluster: id, endpoint, worker });
     }
 
-    /// The trial came to nothing: the next worker gets it, but not at once, else an endpoint that no worker knows (yet) would
-    /// be handed round without end.
-    fn postpone(&mut self, cx: &mut Cx<'_>, id: ClusterId, endpoint: EndpointId) {
+    /// Grant the next trial after this long.
+    fn rearm(&mut self, cx: &mut Cx<'_>, id: ClusterId, endpoint: EndpointId, after: Duration) {
         let member = self.clusters.get_mut(&id).and_then(|c| c.member(endpoint));
         let Some(out) = member.and_then(|m| m.out.as_mut()) else { return };
         self.timers.remove(&(out.timer, id, endpoint));
-        out.timer = cx.now + TRIAL_PAUSE;
+        out.timer = cx.now + after;
         self.timers.insert((out.timer, id, endpoint));
     }
 

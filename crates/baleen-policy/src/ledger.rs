@@ -207,11 +207,11 @@ impl Shared for Ledger {
 impl Retries {
     /// Retries allowed and made in the window that ends now.
     fn sums(&self, now: Tick, pool: &Pool) -> (u64, u64) {
-        // A part newer than `now` was begun by a worker whose clock is a little ahead: it counts.
-        let oldest = u64::from((part_of(now, pool) as u32).saturating_sub(PARTS as u32 - 1));
+        let part = part_of(now, pool);
+        let window = part.saturating_sub(PARTS - 1)..=newest(part);
         let of = |cell: &AtomicU64| {
             let v = cell.load(SeqCst);
-            if v >> 32 >= oldest { v & 0xffff_ffff } else { 0 }
+            if window.contains(&(v >> 32)) { v & 0xffff_ffff } else { 0 }
         };
         let (mut calls, mut retries) = (0u64, 0u64);
         for p in &self.parts {
@@ -230,12 +230,18 @@ fn part_of(now: Tick, pool: &Pool) -> u64 {
     (now.as_nanos() / (nanos / PARTS).max(1) + 1) & 0xffff_ffff
 }
 
-/// Count one in `part`; a counter that still holds an older part begins again. Returns the part it was counted in: a newer
-/// one if this worker's clock is a whole window behind.
+/// The newest part that is believed. A part a little newer than now was begun by a worker whose clock is a little ahead: it
+/// counts. One much newer was numbered in shorter parts, before the window was made longer by a reload.
+fn newest(part: u64) -> u64 {
+    part + PARTS
+}
+
+/// Count one in `part`; a counter that holds an older part, or one that can't be, begins again. Returns the part it was
+/// counted in: a newer one if this worker's clock is behind.
 fn add(cell: &AtomicU64, part: u64) -> u64 {
     let mut v = cell.load(SeqCst);
     loop {
-        let next = if v >> 32 >= part { v + 1 } else { part << 32 | 1 };
+        let next = if (part..=newest(part)).contains(&(v >> 32)) { v + 1 } else { part << 32 | 1 };
         match cell.compare_exchange_weak(v, next, SeqCst, SeqCst) {
             Ok(_) => return next >> 32,
             Err(seen) => v = seen,

@@ -180,6 +180,34 @@ fn at_the_start_the_floor_of_a_window_is_there() {
     assert_eq!(ledger.pool_level(RouteId(7), now, &p), 0);
 }
 
+/// A reload changes the window, and with it how its parts are numbered: what was counted before is forgotten, and from then
+/// on it slides as ever.
+#[test]
+fn another_window_begins_anew_and_slides() {
+    let before = pool(200_000, 1);
+    for seconds in [1u64, 100] {
+        let ledger = Ledger::new(1, 0, 0);
+        let after = Pool { window: Duration::from_secs(seconds), ..before };
+        // After three hours of 100 calls a second.
+        let mut ms = 3 * 3600 * 1000;
+        for _ in 0..2_000 {
+            ms += 10;
+            ledger.deposit(R, Tick::from_millis(ms), &before);
+        }
+        assert!(ledger.pool_level(R, Tick::from_millis(ms), &before) >= 190);
+        assert_eq!(ledger.pool_level(R, Tick::from_millis(ms), &after), seconds, "{seconds}");
+        for _ in 0..100 {
+            ms += 10;
+            ledger.deposit(R, Tick::from_millis(ms), &after);
+        }
+        let level = ledger.pool_level(R, Tick::from_millis(ms), &after);
+        assert!((seconds + 18..=seconds + 20).contains(&level), "{seconds}: {level}");
+        while ledger.withdraw(R, Tick::from_millis(ms), &after) {}
+        let later = Tick::from_millis(ms + 1100 * seconds);
+        assert_eq!(ledger.pool_level(R, later, &after), seconds, "{seconds}");
+    }
+}
+
 #[test]
 fn the_pool_is_never_exceeded_by_threads() {
     let (ledger, p) = (Ledger::new(1, 0, 0), pool(200_000, 1));

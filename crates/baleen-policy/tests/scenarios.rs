@@ -242,6 +242,22 @@ fn a_trial_is_one_request_of_one_worker() {
     });
 }
 
+/// It hangs for longer than the time for which a trial is kept: still one victim for each, not one of every worker.
+#[test]
+fn a_trial_of_an_endpoint_that_hangs_is_one_request() {
+    let faults = vec![(1000, 1, Fault::Hang)];
+    let s = Setup { workers: 4, faults, seconds: 60.0, rate: 300.0, ..Setup::default() };
+    check(3, &s, |run| {
+        let out = run.first(|e| matches!(e, Event::Ejected { .. })).expect("ejected").as_millis();
+        let sent = run.attempts_on(1, out + 100, 60_000);
+        let granted = run.count(|e| matches!(e, Event::TrialGranted { .. }));
+        let failed = run.count(|e| matches!(e, Event::Ejected { .. })) - 1;
+        assert!(failed >= 2, "{failed}");
+        assert!(granted - failed <= 1, "{granted} grants for {failed} results");
+        assert_eq!(sent, granted);
+    });
+}
+
 #[test]
 fn a_small_recorder_has_wrapped_and_still_replays() {
     let faults = vec![(3000, 1, Fault::Kill), (5000, 1, Fault::Heal)];

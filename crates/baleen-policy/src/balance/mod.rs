@@ -67,7 +67,7 @@ pub(crate) fn pick(
         Balance::Random => choice.usable[draw.one(rng)],
         Balance::LeastLoaded => p2c::pick(draw, rng, choice, |ep, _| least_loaded::cost(ep)),
         Balance::PeakEwma { decay } => {
-            let tau = (Tick::ZERO + decay).as_nanos() as f64;
+            let tau = peak_ewma::tau(decay);
             p2c::pick(draw, rng, choice, |ep, now| peak_ewma::cost(ep, now, tau))
         }
     };

@@ -14,9 +14,14 @@
 //! - Silence counts. While attempts wait for a head, the latency is at least the time since the last head (or since the
 //!   first of them began): an endpoint that hangs gets expensive at once, not only when the first try times out, and also
 //!   when its average had decayed to nothing.
+//! - A downstream that leaves before the head came shows that it takes at least so long: a rise counts, what is shorter than
+//!   the average says nothing. Else an endpoint that hangs would look fast again as soon as those who wait for it leave, when
+//!   downstreams are less patient than the try timeout. Health learns nothing from it: nobody knows why they left.
 //! - The cost is divided by the weight.
 //!
 //! Not here: the draw (`p2c.rs`). Tested: below.
+
+use core::time::Duration;
 
 use baleen_base::Tick;
 use serde::{Deserialize, Serialize};
@@ -67,6 +72,14 @@ impl Latency {
         self.nanos = if nanos > self.nanos { nanos } else { self.nanos * w + nanos * (1.0 - w) };
     }
 
+    /// Someone waited this long for a head and then left: it takes at least as long. Of an endpoint without history that
+    /// says nothing.
+    pub(crate) fn at_least(&mut self, now: Tick, nanos: f64, tau: f64) {
+        if self.nanos > 0.0 && nanos > self.nanos {
+            self.observe(now, nanos, tau);
+        }
+    }
+
     /// Forget the past, but not who waits.
     pub(crate) fn forget(&mut self) {
         self.nanos = 0.0;
@@ -80,6 +93,12 @@ impl Latency {
     pub(crate) fn awaiting(&self) -> u32 {
         self.awaiting
     }
+}
+
+/// The time constant in nanoseconds; never zero, which would make every average no number.
+#[inline]
+pub(crate) fn tau(decay: Duration) -> f64 {
+    (Tick::ZERO + decay).as_nanos().max(1) as f64
 }
 
 /// What one more request would cost.
@@ -113,6 +132,18 @@ mod tests {
 
     fn near(a: f64, b: f64) {
         assert!((a - b).abs() <= 1e-9 * b.abs().max(1.0), "{a} is not {b}");
+    }
+
+    #[test]
+    fn without_decay_the_last_latency_counts() {
+        let mut c = cluster_of(&[1]);
+        let t = tau(Duration::ZERO);
+        for ms in [0, 0, 5, 5, 9] {
+            let now = Tick::from_millis(ms);
+            c.eps[0].latency.observe(now, 3.0 * MS, t);
+            near(c.eps[0].latency.nanos, 3.0 * MS);
+            near(cost(&mut c.eps[0], now, t), 3.0 * MS);
+        }
     }
 
     #[test]

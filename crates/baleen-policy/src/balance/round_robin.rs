@@ -68,13 +68,14 @@ impl Turn {
         let (mut best, mut total) = (usable[0], 0);
         for &s in usable {
             let ep = &mut choice.eps[s as usize];
-            ep.credit += i64::from(ep.weight);
+            ep.credit = ep.credit.saturating_add(i64::from(ep.weight));
             total += i64::from(ep.weight);
             if ep.credit > choice.eps[best as usize].credit {
                 best = s;
             }
         }
-        choice.eps[best as usize].credit -= total;
+        let best_ep = &mut choice.eps[best as usize];
+        best_ep.credit = best_ep.credit.saturating_sub(total);
         best
     }
 
@@ -83,7 +84,7 @@ impl Turn {
         let Reverse((due, i)) = *top;
         let slot = choice.usable[i as usize];
         let weight = u64::from(choice.eps[slot as usize].weight);
-        *top = Reverse((due + (ROUND / weight).max(1), i));
+        *top = Reverse((due.saturating_add((ROUND / weight).max(1)), i));
         drop(top);
         if due > PLAN_MAX {
             let plans = core::mem::take(&mut self.planned).into_iter();

@@ -7,8 +7,6 @@
 
 use alloc::vec::Vec;
 
-use baleen_base::Tick;
-
 use super::Core;
 use super::calls::State;
 use crate::params::{CLUSTERS_MAX, ROUTES_MAX};
@@ -23,7 +21,7 @@ impl Core {
     /// [`Core::invariants`] after one input in 64: looking at everything each time would make long tests quadratic. Tests of
     /// the core itself call it after every input.
     #[cfg(debug_assertions)]
-    pub(super) fn sample(&self, now: Tick) {
+    pub(super) fn sample(&self, now: baleen_base::Tick) {
         let n = now.as_nanos();
         if (n ^ (n >> 9) ^ (n >> 21)).is_multiple_of(64) {
             self.invariants();

@@ -29,6 +29,8 @@ impl Core {
                 self.actions.push_back(Action::Cancel { attempt, why: Cancel::Abandoned });
                 if state.has_head() {
                     self.learn_success(at);
+                } else {
+                    self.left_waiting(cx, at);
                 }
                 self.settle(cx, at, false);
             } else if state == State::Queued {
@@ -37,6 +39,18 @@ impl Core {
             self.abandoned(cx, at);
         }
         self.finish(cx);
+    }
+
+    /// The downstream left before a head came: it takes at least so long.
+    fn left_waiting(&mut self, cx: &mut Cx<'_>, at: u32) {
+        let call = self.calls.get(at);
+        let (slot, cluster) = (call.at.slot, call.cluster);
+        let took = cx.now.nanos_since(call.at.clock_from) as f64;
+        let timed = !call.facts.body || call.at.request_ended;
+        if let (true, Some(cluster)) = (timed, cluster.and_then(|id| self.cluster(id))) {
+            let tau = cluster.tau();
+            cluster.eps[slot as usize].latency.at_least(cx.now, took, tau);
+        }
     }
 
     fn abandoned(&mut self, cx: &mut Cx<'_>, at: u32) {
@@ -98,6 +112,8 @@ impl Core {
         let call = self.calls.at(at);
         let endpoint = call.at.endpoint;
         call.last = Some((cause, endpoint));
+        // How a tunnel ends, and when both sides have nothing to say, is between them.
+        let blame = blame && call.state != State::Tunnel;
         if let Some(cluster) = call.cluster {
             cx.emit(Event::AttemptFailed { cluster, endpoint, attempt, cause });
         }
@@ -216,6 +232,10 @@ impl Core {
     pub(super) fn learn_failure(&mut self, cx: &mut Cx<'_>, at: u32, cause: Cause) {
         let Core { calls, clusters, actions, .. } = self;
         let call = calls.at(at);
+        if call.at.bad_status && call.at.told {
+            // Its status was held against it: one attempt is one failure, however it goes on.
+            return;
+        }
         let Some(id) = call.cluster else { return };
         let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
         let ep = &mut cluster.eps[call.at.slot as usize];

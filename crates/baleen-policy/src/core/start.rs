@@ -8,7 +8,7 @@ use super::Core;
 use super::calls::{Attempt, State};
 use crate::pool::Owner;
 use crate::route::Standing;
-use crate::{Action, CallFacts};
+use crate::{Action, CallFacts, Observation, Observed};
 
 /// Pooled connections found dead in one try before a new one is opened.
 const STALE_MAX: u8 = 3;
@@ -206,6 +206,10 @@ impl Core {
         calls.arm(at);
         let attempt = calls.attempt_id(at);
         actions.push_back(Action::Start { attempt, cluster: id, endpoint, conn });
+        if trial {
+            let what = Observed::TrialTaken;
+            actions.push_back(Action::Report(Observation { cluster: id, endpoint, what }));
+        }
         let reused = conn.is_some();
         cx.emit(Event::AttemptStarted { route, cluster: id, endpoint, attempt, reused });
     }

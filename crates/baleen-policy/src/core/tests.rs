@@ -477,6 +477,58 @@ fn tunnels_have_their_own_timeout() {
     assert_eq!(b.wait(ms(200_000)), ms(200_000));
     b.event(id, AttemptEvent::Progress);
     about(b.wait(ms(400_000)), ms(300_000));
+    let cause = Cause::IdleTimeout;
+    assert_eq!(
+        b.poll(),
+        Some(Action::Cancel { attempt: id, why: Cancel::Timeout(cause) }),
+        "nobody is to blame for two sides that have nothing to say"
+    );
+    assert_eq!(b.poll(), Some(Action::Break { call: id.call, cause }));
+    assert_eq!(b.poll(), None);
+}
+
+#[test]
+fn many_quiet_tunnels_that_end_at_once_are_no_failures_of_their_endpoint() {
+    let mut b = Bench::new(1, |_, _| {});
+    for conn in 0..9 {
+        b.arrive();
+        let (id, _, _) = b.start();
+        b.upto_head(id, conn, 101);
+        b.poll();
+        b.event(id, AttemptEvent::Committed);
+        b.event(id, AttemptEvent::Tunnel);
+        if conn % 2 == 0 {
+            b.failed(id, Cause::ConnectionTerminated, Sent::Maybe);
+            let broken = Action::Break { call: id.call, cause: Cause::ConnectionTerminated };
+            assert_eq!(b.actions(), [broken]);
+        }
+    }
+    b.now = b.now + ms(3_700_000);
+    b.tell(Input::Deadline);
+    let told = b.actions();
+    assert_eq!(told.iter().filter(|a| matches!(a, Action::Break { .. })).count(), 4);
+    assert_eq!(b.count(|e| matches!(e, Event::CallBroken { .. })), 9);
+    assert_eq!(reports(&told), []);
+}
+
+/// A 500 whose body then breaks off, or stands still, is one failure in a row and not two.
+#[test]
+fn one_attempt_is_at_most_one_failure() {
+    let mut b = Bench::new(1, |r, _| r.tries = 1);
+    for (conn, hang) in [(1, false), (2, true)] {
+        b.arrive();
+        let (id, _, _) = b.start();
+        b.upto_head(id, conn, 500);
+        b.event(id, AttemptEvent::Committed);
+        if hang {
+            b.now = b.now + ms(61_000);
+            b.tell(Input::Deadline);
+        } else {
+            b.failed(id, Cause::BodyIncomplete, Sent::Maybe);
+        }
+        let failure = Observed::Failure { cause: Cause::Status(500), trial: false };
+        assert_eq!(reports(&b.actions()), [failure]);
+    }
 }
 
 #[test]
@@ -568,6 +620,7 @@ fn ejected_endpoints_are_avoided_and_a_trial_is_one_request() {
     b.arrive();
     let (id, ep, _) = b.start();
     assert_eq!(ep, EndpointId(2));
+    assert_eq!(reports(&b.actions()), [Observed::TrialTaken]);
     b.arrive();
     assert_ne!(b.start().1, EndpointId(2), "only one");
     b.upto_head(id, 1, 200);
@@ -593,7 +646,7 @@ fn a_trial_without_a_result_says_so() {
     let call = b.arrive_with(|f| f.idempotent = false);
     assert_eq!(b.start().1, EndpointId(1), "after a second any call will do");
     b.tell(Input::Abandon(call));
-    assert_eq!(reports(&b.actions()), [Observed::TrialUnused]);
+    assert_eq!(reports(&b.actions()), [Observed::TrialTaken, Observed::TrialUnused]);
 }
 
 #[test]
@@ -681,6 +734,35 @@ fn the_pool_bounds_retries() {
     // 20 % of the calls, and the floor of a whole window.
     assert_eq!(starts, 1000 + 200 + 10);
     assert!(denied > 800);
+}
+
+/// Downstreams that wait for half a second, while the try timeout is two: what hangs must not look fast whenever they leave.
+#[test]
+fn an_endpoint_that_hangs_is_avoided_also_when_downstreams_are_impatient() {
+    let mut b = Bench::new(2, |_, _| {});
+    let mut victims = 0;
+    for i in 0..400u32 {
+        b.now = b.now + ms(50);
+        b.tell(Input::Deadline);
+        let call = b.arrive();
+        let (id, ep, conn) = b.start();
+        if i >= 40 && ep == EndpointId(1) {
+            victims += 1;
+            b.now = b.now + ms(500);
+            b.tell(Input::Abandon(call));
+            assert_eq!(b.poll(), Some(Action::Cancel { attempt: id, why: Cancel::Abandoned }));
+        } else {
+            if conn.is_none() {
+                b.event(id, AttemptEvent::Connected { conn: conn_id(i) });
+            }
+            b.event(id, AttemptEvent::Sending);
+            b.now = b.now + ms(2);
+            b.event(id, AttemptEvent::Head { status: 200 });
+            b.finish(id, true);
+        }
+        assert!(b.actions().iter().all(|a| matches!(a, Action::CloseConn { .. })));
+    }
+    assert!((1..5).contains(&victims), "{victims} of 360");
 }
 
 #[test]

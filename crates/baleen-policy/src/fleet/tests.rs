@@ -105,11 +105,12 @@ fn failures_in_a_row_over_all_workers() {
     b.fail(0, 1, 1);
     assert_eq!(b.told(), [(To::All, 1, Verdict::Watch)]);
     b.fail(1, 1, 2);
-    b.fail(0, 1, 1);
     assert_eq!(b.told(), []);
+    b.fail(0, 1, 1);
+    assert_eq!(b.told(), [(To::All, 1, Verdict::Watch)], "before the last");
     b.see(1, 1, Observed::Success { trial: false });
     b.fail(0, 1, 4);
-    assert_eq!(b.told(), [(To::All, 1, Verdict::Watch)], "counted anew");
+    assert_eq!(b.told(), [(To::All, 1, Verdict::Watch); 2], "counted anew");
     b.fail(1, 1, 1);
     let reason = EjectReason::ConsecutiveFailures { count: 5, last: CAUSE };
     assert_eq!(b.told(), [(To::All, 1, Verdict::Eject { reason, nth: 1 })]);
@@ -152,6 +153,45 @@ fn a_trial_goes_to_one_worker_and_on_when_unused() {
     assert_eq!(b.out(), []);
 }
 
+/// The call that has taken it waits as long as its try timeout lets it.
+#[test]
+fn a_trial_that_was_taken_is_not_granted_to_another() {
+    let mut b = Bench::new(3, 4, five());
+    b.fail(0, 1, 5);
+    b.told();
+    b.deadline();
+    let first = b.granted();
+    b.see((first.0 + 1) % 3, 1, Observed::TrialTaken);
+    b.now = b.now + Duration::from_millis(1500);
+    b.see(first.0, 1, Observed::TrialTaken);
+    assert_eq!(b.fleet.next_deadline(), Some(b.now + TRIAL_TAKEN_FOR));
+    b.now = b.now + Duration::from_secs(2);
+    b.see(first.0, 1, Observed::Failure { cause: CAUSE, trial: true });
+    assert!(matches!(b.told()[..], [(To::All, 1, Verdict::Eject { nth: 2, .. })]));
+    // A worker that died with it is not waited for without end.
+    b.deadline();
+    let second = b.granted();
+    b.see(second.0, 1, Observed::TrialTaken);
+    assert_eq!(b.deadline(), TRIAL_TAKEN_FOR);
+    assert_ne!(b.granted(), second);
+}
+
+/// A report that was lost on the way does not make a worker blind: it is told to watch again before the last failure.
+#[test]
+fn a_success_that_was_lost_is_made_up_for() {
+    let mut b = Bench::new(1, 4, five());
+    let mut watched = false;
+    for i in 0..40 {
+        b.fail(0, 1, 1);
+        watched |= b.told().iter().any(|t| t.2 == Verdict::Watch);
+        // A success after each failure, told while watched; the first report is lost.
+        if core::mem::take(&mut watched) && i > 0 {
+            b.see(0, 1, Observed::Success { trial: false });
+        }
+    }
+    assert_eq!(b.out(), []);
+}
+
 #[test]
 fn a_failed_trial_ejects_again_for_longer() {
     let mut b = Bench::new(1, 4, five());
@@ -167,7 +207,7 @@ fn a_failed_trial_ejects_again_for_longer() {
     b.told();
     // Soon again: still in a row.
     b.fail(0, 1, 5);
-    assert!(matches!(b.told()[1].2, Verdict::Eject { nth: 3, .. }));
+    assert!(matches!(b.told().last(), Some((_, _, Verdict::Eject { nth: 3, .. }))));
     b.deadline();
     b.told();
     b.see(0, 1, Observed::Success { trial: true });
@@ -175,7 +215,7 @@ fn a_failed_trial_ejects_again_for_longer() {
     // After having been back for longer than it was out: the first.
     b.now = b.now + Duration::from_secs(21);
     b.fail(0, 1, 5);
-    assert!(matches!(b.told()[1].2, Verdict::Eject { nth: 1, .. }));
+    assert!(matches!(b.told().last(), Some((_, _, Verdict::Eject { nth: 1, .. }))));
 }
 
 #[test]
@@ -252,7 +292,8 @@ proptest! {
                 0 | 1 => b.fail(from, endpoint, 1),
                 2 => b.see(from, endpoint, Observed::Success { trial: mask & 1 == 1 }),
                 3 => b.see(from, endpoint, Observed::Failure { cause: CAUSE, trial: true }),
-                4 if mask & 1 == 1 => b.see(from, endpoint, Observed::TrialUnused),
+                4 if mask & 3 == 1 => b.see(from, endpoint, Observed::TrialUnused),
+                4 if mask & 3 == 3 => b.see(from, endpoint, Observed::TrialTaken),
                 4 => {
                     version += 1;
                     let ids: Vec<u32> = (0..6).filter(|i| mask & (1 << i) != 0).collect();

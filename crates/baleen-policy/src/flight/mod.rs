@@ -12,6 +12,10 @@
 //!
 //! Bounds: entries and bytes of a segment; see [`crate::RecorderParams`]. When a segment is full, the older one is dropped and
 //! a new one begins with a copy of the core; that copy is the recorder's only cost that is not the same for every request.
+//! The request path stands still for it: 57 us with 10,000 connections from downstreams, 82 us when there were 1,000 calls at
+//! once besides; in all about 6 us for each 1,000 connections (medians of `cargo bench --bench cost`). With the default
+//! bound and 10,000 requests a second on one worker that is three times a second. Nothing else allocates: what every
+//! request causes has a coding of its own (held by `tests/alloc.rs`).
 //!
 //! Format of the bytes: `BLNFLT` and a version, so that another version's is refused and not misread; a checksum at the end,
 //! so that damage is found. A recording may come from anywhere: what does not decode to a sound core is refused.

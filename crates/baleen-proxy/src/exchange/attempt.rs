@@ -267,7 +267,7 @@ impl Client<'_> {
             Down::Done => return Turn::Ended(Ended::Whole),
             Down::Tunnel => return Turn::Tunnel,
             Down::DownstreamGone => return Turn::Ended(Ended::DownstreamGone),
-            Down::UpstreamGone => {
+            Down::UpstreamGone | Down::UpstreamBroke => {
                 let (came, went) = (s.down.read != 0, s.up.has_written());
                 return Turn::Fail(failure::before_head(run.reused, came, went));
             }
@@ -312,8 +312,8 @@ impl Client<'_> {
     /// Policy lets the response go down.
     fn forward(&self, s: &mut Scratch, call: &mut Call) -> Result<(), Refusal> {
         // A body that is still coming when the response is here already won't be read to its end.
-        let keep = call.keep && s.up.is_taken() && !self.w.draining.get();
-        call.keep = s.down.forward(&s.response, &mut s.edits, call.terms, keep, &self.w.limits)?;
+        let keep = call.keep && s.up.leaves_order() && !self.w.draining.get();
+        call.survives = s.down.forward(&s.response, &mut s.edits, call.terms, keep, &self.w.limits)?;
         call.forwarded = true;
         call.status = s.response.status();
         Ok(())

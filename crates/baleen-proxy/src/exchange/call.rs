@@ -23,8 +23,10 @@ use crate::head::{Http1Request, Scheme};
 pub(super) struct Call {
     /// What the response has to be like.
     pub terms: Terms,
-    /// The downstream's connection may live on.
+    /// The downstream's connection may live on, as far as the request says.
     pub keep: bool,
+    /// It does, as the response that goes down says.
+    pub survives: bool,
     /// Policy let a response head go down.
     pub forwarded: bool,
     /// Something of it went.
@@ -84,6 +86,7 @@ impl Client<'_> {
                 expects: request.expect_continue(),
             },
             keep: request.keep_alive(),
+            survives: false,
             forwarded: false,
             committed: false,
             status: 0,
@@ -116,7 +119,8 @@ impl Client<'_> {
     #[inline]
     fn arrive(&self, s: &mut Scratch, binding: Binding) {
         let framing = s.request.framing();
-        s.up.begin(framing, &self.site.limits, self.w.replay_bytes(binding.route));
+        let replay_max = self.w.replay_bytes(binding.route);
+        s.up.begin(framing, &self.site.limits, s.input.start, replay_max);
         if let Some(observe) = &self.w.observe {
             s.up.observer = observe.call(&s.name);
             s.down.observer = s.up.observer.clone();
@@ -166,7 +170,7 @@ impl Client<'_> {
                 }
                 Action::Answer { refusal, .. } => {
                     self.w.driver.call_over(self.id);
-                    let keep = call.keep && s.up.is_taken();
+                    let keep = call.keep && s.up.leaves_order();
                     return self.answer_in_call(s, call, Why::Refused(&refusal), keep).await;
                 }
                 Action::Break { cause, .. } => {
@@ -223,13 +227,21 @@ impl Client<'_> {
 
     /// The response went down whole.
     #[inline]
-    fn whole(&self, s: &Scratch, call: &Call) -> Next {
-        if call.keep && s.up.is_taken() {
-            Next::Request
-        } else if s.up.is_taken() && s.input.is_empty() {
-            Next::Close
-        } else {
-            Next::Linger
+    fn whole(&self, s: &mut Scratch, call: &Call) -> Next {
+        if call.survives && s.up.leaves_order() { Next::Request } else { self.last(s, call) }
+    }
+
+    /// How to close after a response that announced it. Who asked for that and has sent nothing more reads the response and
+    /// then the end. Anybody else may be sending the next request just now.
+    pub(super) fn last(&self, s: &mut Scratch, call: &Call) -> Next {
+        let all_read = s.up.leaves_order() && s.input.is_empty();
+        if !all_read {
+            return Next::Linger;
+        }
+        match self.watch(s) {
+            Err(()) => Next::Close,
+            Ok(_) if call.keep || !s.input.is_empty() => Next::Linger,
+            Ok(_) => Next::Close,
         }
     }
 

@@ -57,8 +57,10 @@ pub(crate) enum Down {
     Tunnel,
     /// The downstream went away.
     DownstreamGone,
-    /// The upstream's connection ended or broke before a whole head.
+    /// The upstream's connection ended before a whole head.
     UpstreamGone,
+    /// It broke: whatever the body's framing, this is not its end.
+    UpstreamBroke,
     /// The same, within the body.
     Truncated,
     /// What came is not a response as we accept it. `bool`: within the body.
@@ -137,6 +139,7 @@ impl Download {
         self.head_out.clear();
         self.piece.clear();
         self.head_sent = false;
+        self.framing = Framing::None;
     }
 
     /// A new attempt. Informational heads of an earlier one that were begun are still written out.
@@ -155,6 +158,8 @@ impl Download {
         self.head_out.clear();
         self.piece.clear();
         self.head_sent = false;
+        self.framing = Framing::None;
+        self.content = 0;
     }
 
     /// Where to put a head of our own: behind an informational one that is only partly out.
@@ -317,12 +322,13 @@ impl Download {
                 self.growth.waits(&mut self.buf);
                 Some(Down::WaitUpstream)
             }
-            Ok(Took::End) | Err(_) => Some(Down::UpstreamGone),
+            Ok(Took::End) => Some(Down::UpstreamGone),
+            Err(_) => Some(Down::UpstreamBroke),
         }
     }
 
     /// Policy said that the response may go: encode its head. `keep`: the downstream's connection may live on.
-    /// Gives whether it will.
+    /// Gives whether it will. Of a response whose body turns out invalid at once nothing is left to go down.
     pub fn forward(
         &mut self,
         head: &ResponseHead,
@@ -331,6 +337,7 @@ impl Download {
         keep: bool,
         limits: &Limits,
     ) -> Result<bool, Refusal> {
+        debug_assert!(!self.piece.is_pending(), "informational heads go before a verdict is asked for");
         let tunnel = head.is_tunnel();
         self.decoder = BodyDecoder::new(head.framing(), limits);
         self.framing = match (head.framing(), terms.version) {
@@ -362,8 +369,9 @@ impl Download {
         self.phase = Phase::Body;
         if tunnel {
             self.piece.head_only();
-        } else {
-            self.first_piece()?;
+        } else if let Err(refusal) = self.first_piece() {
+            self.take_back();
+            return Err(refusal);
         }
         Ok(keep)
     }
@@ -406,7 +414,7 @@ impl Download {
                 }
                 return None;
             }
-            Some(Down::UpstreamGone) => return Some(Down::Truncated),
+            Some(Down::UpstreamGone | Down::UpstreamBroke) => return Some(Down::Truncated),
             other => return other,
         }
         let content = match piece::decode(&mut self.decoder, &mut self.buf) {

@@ -31,8 +31,8 @@ impl Client<'_> {
         call: &mut Call,
         unbound: Unbound,
     ) -> Next {
-        s.up.begin(s.request.framing(), &self.site.limits, 0);
-        let keep = call.keep && s.up.is_taken();
+        s.up.begin(s.request.framing(), &self.site.limits, s.input.start, 0);
+        let keep = call.keep && s.up.leaves_order();
         let name = std::mem::take(&mut s.name);
         let why = match unbound {
             Unbound::NoName(why) => Why::NoName(why),
@@ -52,6 +52,11 @@ impl Client<'_> {
         why: Why<'_>,
         keep: bool,
     ) -> Next {
+        if call.forwarded && !call.committed {
+            // Nothing of that response went down: ours comes in its place, not behind it.
+            s.down.take_back();
+            call.forwarded = false;
+        }
         let keep = keep && !self.w.draining.get();
         let to_head = s.request.method() == Method::Head;
         let persist = Self::persist(call, keep);
@@ -62,20 +67,21 @@ impl Client<'_> {
         let sent = self.send(s).await;
         match (sent, keep) {
             (Ok(()), true) => Next::Request,
-            (Ok(()), false) if s.up.is_taken() && s.input.is_empty() => Next::Close,
-            (Ok(()), false) => Next::Linger,
+            (Ok(()), false) => self.last(s, call),
             (Err(()), _) => Next::Close,
         }
     }
 
     /// Answer what is no request.
     pub(super) async fn answer_refused(&mut self, s: &mut Scratch, refusal: Refusal) -> Next {
+        s.down.begin();
         self.compose(s, Why::Codec(refusal), &[], None, false, Persist::Close);
         self.send_and_linger(s).await
     }
 
     /// Answer why policy closes the connection.
     pub(super) async fn answer_client_close(&mut self, s: &mut Scratch, why: ClientClose) -> Next {
+        s.down.begin();
         self.compose(s, Why::Client(why), &[], None, false, Persist::Close);
         self.send_and_linger(s).await
     }
@@ -147,14 +153,14 @@ impl Client<'_> {
         }
         let mut sink = self.w.buffers.take(0);
         let mut forgotten = 0;
+        self.w.driver.client(self.id, ClientEvent::Stalled);
         while forgotten < LINGER_BYTES_MAX {
             match io::read(&self.socket, sink.room()) {
                 Ok(Took::Bytes(n)) => forgotten += n as u64,
                 Ok(Took::End) | Err(_) => return,
                 Ok(Took::Wait) => {
-                    self.w.driver.client(self.id, ClientEvent::Stalled);
                     self.wait(Want::READ, None).await;
-                    if self.w.driver.mail(self.id).is_some() || self.w.draining.get() {
+                    if self.w.driver.mail(self.id).is_some() {
                         return;
                     }
                 }

@@ -60,6 +60,10 @@ pub(crate) struct Upload {
     growth: Growth,
     /// Bytes of the body are read here and no more into the input buffer.
     reading: bool,
+    /// Where the head ends in the input buffer: what lies behind can be overwritten once it was sent.
+    head_end: usize,
+    /// Bytes behind the body found no room in the input buffer and are gone.
+    lost: bool,
     /// Content taken so far, while it may be wanted again.
     pub keep: Replay,
     gone_told: bool,
@@ -90,6 +94,8 @@ impl Upload {
             body,
             growth: Growth::default(),
             reading: false,
+            head_end: 0,
+            lost: false,
             keep: Replay::default(),
             gone_told: false,
             piece: Piece::default(),
@@ -105,9 +111,11 @@ impl Upload {
         }
     }
 
-    /// A new request. `replay_max`: content kept for another try.
+    /// A new request, whose head ends at `head_end` in the input buffer. `replay_max`: content kept for another try.
     #[inline]
-    pub fn begin(&mut self, framing: Framing, limits: &Limits, replay_max: usize) {
+    pub fn begin(&mut self, framing: Framing, limits: &Limits, head_end: usize, replay_max: usize) {
+        self.head_end = head_end;
+        self.lost = false;
         self.decoder = BodyDecoder::new(framing, limits);
         self.chunked = framing == Framing::Chunked;
         self.growth = Growth::default();
@@ -135,6 +143,12 @@ impl Upload {
         self.decoder.is_done()
     }
 
+    /// Whether the next request can be read: the whole body was taken, and every byte behind it is still there.
+    #[inline]
+    pub fn leaves_order(&self) -> bool {
+        self.decoder.is_done() && !self.lost
+    }
+
     /// How far this attempt's sending is.
     #[inline]
     pub fn state(&self) -> Sending {
@@ -148,7 +162,7 @@ impl Upload {
 
     /// Whether bytes of the body besides those that came with the head may be read into the input buffer.
     pub fn reads_into_input(&self) -> bool {
-        self.decoder.is_done() || !self.reading
+        !self.lost && (self.decoder.is_done() || !self.reading)
     }
 
     /// Whether content that was already taken is no longer kept: true once.
@@ -157,16 +171,20 @@ impl Upload {
         self.keep.overflowed && !std::mem::replace(&mut self.gone_told, true)
     }
 
-    /// Bytes behind the body go behind what is in the input buffer.
+    /// Bytes behind the body go into the input buffer, behind the head: content that lay there was sent. If they don't fit
+    /// all of them are forgotten, never a part, and the connection closes after this response. That takes a head of nearly
+    /// the largest buffer's size.
     fn move_rest(&mut self, input: &mut Buf) {
         if self.decoder.is_done() && !self.body.is_empty() {
+            debug_assert!(input.is_empty(), "what came with the head is taken first");
+            input.start = self.head_end;
+            input.end = self.head_end;
             while input.room_len() < self.body.len() && input.grow() {}
-            debug_assert!(
-                input.room_len() >= self.body.len(),
-                "a body's buffer is small while chunked"
-            );
-            let bytes = self.body.len().min(input.room_len());
-            input.push(&self.body.filled()[..bytes]);
+            if input.room_len() >= self.body.len() {
+                input.push(self.body.filled());
+            } else {
+                self.lost = true;
+            }
             self.body.end = self.body.start;
         }
     }

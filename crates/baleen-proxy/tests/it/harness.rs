@@ -27,6 +27,8 @@ pub struct Setup {
     pub route: RouteParams,
     pub cluster: ClusterParams,
     pub client: ClientParams,
+    pub limits: Limits,
+    pub name: &'static str,
     pub log: Destination,
     pub observe: Option<Arc<dyn Observe>>,
 }
@@ -50,6 +52,8 @@ pub fn proxy(upstreams: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Proxy
         },
         cluster: ClusterParams { balance: Balance::RoundRobin, ..ClusterParams::default() },
         client: ClientParams::default(),
+        limits: Limits::default(),
+        name: "/svc/{host}",
         log: Destination::Off,
         observe: None,
     };
@@ -69,9 +73,12 @@ pub fn proxy(upstreams: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Proxy
         listeners: vec![(listener, setup.client)],
         ..Params::default()
     };
+    let mut plan = listener_plan(listener, setup.log, "127.0.0.1:0".parse().unwrap());
+    plan.limits = setup.limits;
+    plan.naming = Arc::new(Naming::new(Vec::new(), Some(Template::parse(setup.name).unwrap())));
     let plan = Plan {
         workers: setup.workers,
-        listeners: vec![listener_plan(listener, setup.log, "127.0.0.1:0".parse().unwrap())],
+        listeners: vec![plan],
         params: Arc::new(params),
         directory: registry.directory(),
         clusters: vec![(cluster, set)],

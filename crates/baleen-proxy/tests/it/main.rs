@@ -6,6 +6,8 @@
 mod aborts;
 mod bodies;
 mod harness;
+mod hops;
+mod integrity;
 mod limits;
 mod ordinary;
 mod retries;

@@ -132,3 +132,21 @@ fn a_switch_that_nobody_asked_for_is_no_response() {
     server.send("HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
     assert_eq!(client.message().status(), 502);
 }
+
+#[test]
+fn an_upgrade_is_not_offered_together_with_a_body() {
+    let up = upstream();
+    let p = proxy(&[up.address], |s| s.route.tries = 1);
+    let mut client = p.client();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+         a\r\nabc",
+    );
+    let mut server = up.accept();
+    let came = server.head();
+    assert_eq!((came.field("upgrade"), came.field("connection")), (None, None));
+    server.until(b"abc");
+    server.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+    let answer = client.message();
+    assert_eq!((answer.status(), answer.field("connection")), (502, Some("close")));
+}
