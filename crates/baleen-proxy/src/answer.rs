@@ -6,6 +6,8 @@
 //! | it has no name | 400, 404 | `http_request_error`, `destination_not_found` |
 //! | its name is bound to nothing | 404 | `destination_not_found` |
 //! | it goes in circles | 502 | `proxy_loop_detected` |
+//! | an OPTIONS with `Max-Forwards: 0` | 200 without body | none: it is an answer |
+//! | a TRACE with `Max-Forwards: 0` | 405: nothing is echoed, it could hold secrets | `http_request_error` |
 //! | the client is too slow | 408 | `http_request_error` |
 //! | no cluster, no endpoint | 503 | `destination_not_found`, `destination_unavailable` |
 //! | queue full or too slow, too many calls or connections | 503 with `Retry-After` | `connection_limit_reached` |
@@ -52,6 +54,10 @@ pub enum Why<'a> {
     Unbound(&'a str),
     /// It was here too often.
     Loop,
+    /// An OPTIONS was to come no farther than here (RFC 9110 7.6.2): answered, not refused.
+    LastOptions,
+    /// A TRACE was to come no farther than here.
+    LastTrace,
 }
 
 /// How much a client is told.
@@ -116,6 +122,13 @@ impl Answer {
         self.fields.clear();
         self.body.clear();
         self.fields.append_with("Date", |out| push_http_date(out, cx.unix_ms));
+        if matches!(why, Why::LastOptions) {
+            return;
+        }
+        if matches!(why, Why::LastTrace) {
+            // What we answer ourselves, with counted hops.
+            self.fields.append("Allow", b"OPTIONS");
+        }
         self.fields
             .append_with("Proxy-Status", |out| text::push_proxy_status(out, &verdict, why, cx));
         self.fields.append("Cache-Control", b"no-store");
@@ -200,6 +213,8 @@ fn judge(why: Why<'_>, cx: &Context<'_>) -> Verdict {
         }
         Why::Unbound(_) => verdict(404, "destination_not_found", "nothing is known by this name"),
         Why::Loop => verdict(502, "proxy_loop_detected", "the request goes in circles"),
+        Why::LastOptions => verdict(200, "ok", "OK"),
+        Why::LastTrace => verdict(405, "http_request_error", "TRACE is not answered here"),
     }
 }
 
@@ -305,7 +320,7 @@ fn hint(why: Why<'_>) -> Option<&'static str> {
         Why::NoName(_) => "give the listener a rule with a fixed name for such hosts",
         Why::Unbound(_) => "is the host spelled right, and the route or cluster configured?",
         Why::Loop => "does a cluster list the address of a listener?",
-        Why::Codec(_) | Why::Client(_) => return None,
+        Why::Codec(_) | Why::Client(_) | Why::LastOptions | Why::LastTrace => return None,
     })
 }
 

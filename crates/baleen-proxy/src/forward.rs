@@ -1,7 +1,9 @@
 //! What a proxy changes in heads that it sends on.
 //!
-//! **Who is believed.** With `trusted_hops` 0, the default, nothing that a downstream says about where a request comes from is
-//! kept: `X-Forwarded-*` and `Forwarded` are replaced by what the connection shows. With *n*, the last *n* entries are kept
+//! **Who is believed.** With `trusted_hops` 0, the default, no `X-Forwarded-*` field (`-For`, `-Port`, `-Prefix`, whatever
+//! follows) and no `Forwarded` of a downstream is kept: they are replaced by what the connection shows, or dropped. Names with
+//! `_` for `-` are dropped from everybody, since a gateway interface reads both as the same variable (RFC 3875 4.1.18). Fields
+//! outside that family (`X-Real-IP`) mean nothing to us and pass. With *n*, the last *n* entries are kept
 //! (the peer wrote the last one, the hop before it the one before) and what stands left of them, which anybody may have
 //! written, is cut. An entry that is no address ends belief: it and all left of it are cut. Addresses are written anew, so
 //! ports in entries are lost and nothing can be smuggled in.
@@ -14,7 +16,8 @@
 //! untouched when it is valid (W3C Trace Context); a malformed or repeated one is dropped together with `tracestate`, so that
 //! the next hop starts a new trace as the specification asks. None is made up.
 //!
-//! **Loops.** A request that has passed through here [`LOOP_MAX`] times goes in circles.
+//! **Loops.** A request that has passed through here [`LOOP_MAX`] times goes in circles. `Max-Forwards` of OPTIONS and TRACE
+//! counts down (RFC 9110 7.6.2); one that is no number passes.
 //!
 //! Not here: framing and `Connection` (the codec). Tested: `forward/tests.rs`, and over two protocols in `tests/stages.rs`.
 
@@ -24,7 +27,7 @@ use std::net::{IpAddr, SocketAddr};
 use baleen_http1::{Known, is_authority};
 
 use crate::edits::Edits;
-use crate::head::{FieldView, HeadView, Scheme, indices};
+use crate::head::{FIELDS_MAX, FieldView, HeadView, Scheme, indices};
 
 mod origin;
 mod trace;
@@ -136,6 +139,32 @@ pub fn is_loop(view: &impl FieldView) -> bool {
     by_us.take(LOOP_MAX).count() == LOOP_MAX
 }
 
+/// How much farther an OPTIONS or a TRACE may go; nothing if it does not say, or says no number.
+#[must_use]
+pub fn hops_left(view: &impl HeadView) -> Option<u32> {
+    if !matches!(view.method(), b"OPTIONS" | b"TRACE") {
+        return None;
+    }
+    let i = indices(view.find(b"max-forwards")).next()?;
+    let digits = view.field(i).1;
+    let number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let add = |n: u32, b: &u8| n.saturating_mul(10).saturating_add(u32::from(*b - b'0'));
+    number.then(|| digits.iter().fold(0, add))
+}
+
+/// Fields named `X-Forwarded-` and anything, with `_` read as `-`: `all` of them, or only those that really have a `_`.
+fn forwarded_family(view: &impl FieldView, all: bool) -> u128 {
+    let hit = |i: &usize| {
+        let name = view.field(*i).0;
+        let Some(start) = name.get(..12) else { return false };
+        let mut same = start.iter().zip(b"x-forwarded-");
+        (start[0] | 0x20) == b'x'
+            && same.all(|(b, want)| b.eq_ignore_ascii_case(want) || (*b == b'_' && *want == b'-'))
+            && (all || name.contains(&b'_'))
+    };
+    (0..view.field_count().min(FIELDS_MAX)).filter(hit).fold(0, |mask, i| mask | 1 << i)
+}
+
 /// Changes a request to be sent on. `upgrade` says that its offer to upgrade is passed on. Returns where it comes from, as far
 /// as that is believed.
 pub fn request(
@@ -150,7 +179,10 @@ pub fn request(
         | Known::XForwardedProto.bit()
         | Known::XForwardedHost.bit()
         | Known::Forwarded.bit();
-    edits.drop_fields(view.mask(REPLACED));
+    edits.drop_fields(view.mask(REPLACED) | forwarded_family(view, trust.trusted_hops == 0));
+    if let Some(hops) = hops_left(view) {
+        edits.set(view, "Max-Forwards", hops.saturating_sub(1).to_string().as_bytes());
+    }
     hop(view, upgrade, edits);
     trace::check(view, edits);
     let client = if trust.trusted_hops == 0 {
@@ -170,9 +202,15 @@ pub fn request(
     client
 }
 
-/// Changes a response to be sent on. `upgrade` says that its answer to an upgrade is passed on.
-pub fn response(view: &impl FieldView, upgrade: bool, edits: &mut Edits) {
+/// Changes a response to be sent on. `upgrade` says that its answer to an upgrade is passed on. A final response without a
+/// `Date` gets `date` (RFC 9110 6.6.1).
+pub fn response(view: &impl FieldView, upgrade: bool, date: Option<&[u8]>, edits: &mut Edits) {
     hop(view, upgrade, edits);
+    if let Some(date) = date
+        && !(0..view.field_count()).any(|i| view.field(i).0.eq_ignore_ascii_case(b"date"))
+    {
+        edits.append("Date", date);
+    }
 }
 
 /// What every hop does, in both directions.

@@ -27,6 +27,7 @@ use baleen_telemetry::{ShellCounter, WorkerCells};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
+use crate::access_log::push_http_date;
 use crate::answer::Answer;
 use crate::body::Observe;
 use crate::buffers::Buffers;
@@ -40,6 +41,10 @@ use crate::listen::{self, Handed, Load, Site};
 pub(crate) const COMMANDS_MAX: usize = 1024;
 /// Lines of the access log are handed over at least this often.
 const LOG_EVERY: Duration = Duration::from_millis(200);
+
+/// Bytes of a date (RFC 9110 5.6.7).
+const HTTP_DATE_BYTES: usize = 29;
+type HttpDate = [u8; HTTP_DATE_BYTES];
 
 /// What a worker can be told.
 pub(crate) enum Command {
@@ -80,6 +85,8 @@ pub(crate) struct Worker {
     pub freed: Notify,
     pub observe: Option<Arc<dyn Observe>>,
     replay_bytes: RefCell<Vec<u32>>,
+    /// The date as text, and until when it is right.
+    date: Cell<(Tick, HttpDate)>,
     rng: RefCell<Prng>,
     sites: Vec<Rc<Site>>,
 }
@@ -139,6 +146,7 @@ impl Worker {
             freed: Notify::new(),
             observe: start.observe.take(),
             replay_bytes: RefCell::new(replay_bytes(&start.params)),
+            date: Cell::new((Tick::ZERO, [b' '; HTTP_DATE_BYTES])),
             rng: RefCell::new(Prng::new(start.seed)),
             sites: sites.collect(),
         }
@@ -155,6 +163,27 @@ impl Worker {
         let ago = self.driver.clock().now().since(at);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(wall.saturating_sub(ago).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The present date as text. The clock is read at most once a second, else the tick of this turn tells how old it is.
+    #[inline]
+    pub fn date(&self) -> HttpDate {
+        let now = self.driver.now();
+        let (until, date) = self.date.get();
+        if now < until {
+            return date;
+        }
+        self.fresh_date(now)
+    }
+
+    #[cold]
+    fn fresh_date(&self, now: Tick) -> HttpDate {
+        let unix_ms = self.unix_ms(now);
+        let mut text = Vec::with_capacity(HTTP_DATE_BYTES);
+        push_http_date(&mut text, unix_ms);
+        let date = HttpDate::try_from(text).unwrap_or([b' '; HTTP_DATE_BYTES]);
+        self.date.set((now + Duration::from_millis(1000 - unix_ms % 1000), date));
+        date
     }
 
     /// Bytes of a request's body that are kept for another try.

@@ -744,6 +744,8 @@ fn an_endpoint_that_hangs_is_avoided_also_when_downstreams_are_impatient() {
     for i in 0..400u32 {
         b.now = b.now + ms(50);
         b.tell(Input::Deadline);
+        // Idle connections that were not used for long.
+        b.actions();
         let call = b.arrive();
         let (id, ep, conn) = b.start();
         if i >= 40 && ep == EndpointId(1) {
@@ -760,7 +762,7 @@ fn an_endpoint_that_hangs_is_avoided_also_when_downstreams_are_impatient() {
             b.event(id, AttemptEvent::Head { status: 200 });
             b.finish(id, true);
         }
-        assert!(b.actions().iter().all(|a| matches!(a, Action::CloseConn { .. })));
+        assert_eq!(b.actions(), [], "nobody is blamed");
     }
     assert!((1..5).contains(&victims), "{victims} of 360");
 }

@@ -218,6 +218,79 @@ fn entries_there_and_back() {
     assert!(r.is_at_end());
 }
 
+/// An engine with planned turns, clients in every state, calls that wait for a slot, and endpoints that are out; its
+/// recorder has wrapped around.
+fn crowded() -> Engine {
+    let mut e = Engine::new(WorkerId(0), 2, 7, RecorderParams { entries: 80 });
+    let ledger = Ledger::new(1, 1, 1);
+    let balance = params::Balance::RoundRobin;
+    let cluster = params::ClusterParams { balance, concurrency: 8, ..Default::default() };
+    let params = params::Params {
+        routes: alloc::vec![(RouteId(0), params::RouteParams::default())],
+        clusters: alloc::vec![(ClusterId(0), cluster)],
+        ..params::Params::default()
+    };
+    let endpoints = (0..70).map(|i| Endpoint { id: EndpointId(i), weight: 1 + i % 3 }).collect();
+    let set = EndpointSet { version: 1, endpoints };
+    let mut tell = |ms: u64, input| {
+        let now = Tick::from_millis(ms);
+        e.input(now, &mut Quiet, &ledger, input);
+        let mut started = None;
+        while let Some(a) = e.poll(now, &mut Quiet, &ledger) {
+            if let Action::Start { attempt, .. } = a {
+                started = Some(attempt);
+            }
+        }
+        started
+    };
+    tell(1, Input::Reconfigure(Arc::new(params)));
+    tell(2, Input::Apply(ClusterId(0), Arc::new(set)));
+    tell(3, Input::Bind(TargetId(0), Some(Arc::new(Target::Cluster(ClusterId(0))))));
+    let reason = EjectReason::TrialFailed { last: Cause::ConnectRefused };
+    for (endpoint, verdict) in [
+        (3, Verdict::Eject { reason, nth: 1 }),
+        (9, Verdict::Eject { reason, nth: 2 }),
+        (9, Verdict::Trial),
+    ] {
+        let endpoint = EndpointId(endpoint);
+        tell(4, Input::Fleet(FleetVerdict { cluster: ClusterId(0), endpoint, verdict }));
+    }
+    for i in 0..60u32 {
+        let (now, id) = (10 + u64::from(i), ClientId { slot: i % 20, generation: i / 20 });
+        tell(now, Input::Client(id, ClientEvent::Accepted { listener: ListenerId(0) }));
+        let state = match i % 4 {
+            0 => ClientEvent::Idle,
+            1 => ClientEvent::Stalled,
+            2 => ClientEvent::Moved { bytes: i },
+            _ => ClientEvent::HeadPartial,
+        };
+        tell(now, Input::Client(id, state));
+        let arrived = tell(now, Input::Arrive(CallFacts { client: Some(id), ..facts() }));
+        if let Some(attempt) = arrived.filter(|_| i % 3 > 0) {
+            let conn = ConnId { slot: i, generation: 1 };
+            let events = [
+                AttemptEvent::Connected { conn },
+                AttemptEvent::Sending,
+                AttemptEvent::Head { status: 200 },
+                AttemptEvent::End { reusable: true },
+            ];
+            for event in events {
+                tell(now, Input::Attempt(attempt, event));
+            }
+        }
+    }
+    for ms in [400, 3000, 12_000, 40_000] {
+        tell(ms, Input::Deadline);
+    }
+    e
+}
+
+#[test]
+fn a_crowded_engine_replays() {
+    let done = replay(&crowded().recording()).expect("the same decisions");
+    assert!(done.inputs > 20 && done.decisions > 10, "{done:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -251,6 +324,17 @@ proptest! {
         at in any::<proptest::sample::Index>(), to in any::<u8>()
     ) {
         let mut rec = engine(60, 200).recording();
+        let at = at.index(rec.snapshot.len());
+        rec.snapshot[at] = to;
+        let _ = replay(&rec);
+    }
+
+    /// And of one in which more is going on.
+    #[test]
+    fn forged_snapshots_of_a_crowded_core_too(
+        at in any::<proptest::sample::Index>(), to in any::<u8>()
+    ) {
+        let mut rec = crowded().recording();
         let at = at.index(rec.snapshot.len());
         rec.snapshot[at] = to;
         let _ = replay(&rec);

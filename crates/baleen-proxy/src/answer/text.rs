@@ -76,7 +76,7 @@ fn push_details(out: &mut Vec<u8>, verdict: &Verdict, why: Why<'_>, cx: &Context
                 push(out, format_args!(", cluster {}", cx.directory.cluster(cluster)));
             }
         }
-        Why::NoName(_) | Why::Unbound(_) | Why::Loop => {
+        Why::NoName(_) | Why::Unbound(_) | Why::Loop | Why::LastOptions | Why::LastTrace => {
             push(out, format_args!("{}", verdict.title))
         }
     }
@@ -126,7 +126,12 @@ fn push_where(out: &mut Vec<u8>, why: Why<'_>, cx: &Context<'_>) {
             push_visible(out, name.as_bytes());
             out.push(b'\n');
         }
-        Why::Codec(_) | Why::Client(_) | Why::NoName(_) | Why::Loop => {}
+        Why::Codec(_)
+        | Why::Client(_)
+        | Why::NoName(_)
+        | Why::Loop
+        | Why::LastOptions
+        | Why::LastTrace => {}
     }
 }
 

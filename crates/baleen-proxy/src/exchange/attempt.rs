@@ -313,7 +313,9 @@ impl Client<'_> {
     fn forward(&self, s: &mut Scratch, call: &mut Call) -> Result<(), Refusal> {
         // A body that is still coming when the response is here already won't be read to its end.
         let keep = call.keep && s.up.leaves_order() && !self.w.draining.get();
-        call.survives = s.down.forward(&s.response, &mut s.edits, call.terms, keep, &self.w.limits)?;
+        let date = self.w.date();
+        call.survives =
+            s.down.forward(&s.response, &mut s.edits, call.terms, keep, &date, &self.w.limits)?;
         call.forwarded = true;
         call.status = s.response.status();
         Ok(())

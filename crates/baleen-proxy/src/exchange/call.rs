@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use baleen_base::{AttemptId, ClientClose, ClusterId, EndpointId, Tick};
-use baleen_http1::{Persist, RequestEdits, RequestHead, Rule, Version, encode_request};
+use baleen_http1::{Framing, Method, Persist, RequestEdits, RequestHead, Rule, Version, encode_request};
 use baleen_policy::{Action, CallFacts};
 use baleen_telemetry::{Sender, ShellCounter};
 
@@ -79,10 +79,13 @@ impl Client<'_> {
         let request = &s.request;
         let view = view(request, s.input.upto_end());
         let id = RequestId::of(&view, self.site.trust, || self.w.random());
+        // Bytes of another protocol can't follow a body that may still be on its way, so with one no upgrade is offered.
+        let upgrade =
+            request.upgrade().is_some() && matches!(request.framing(), Framing::None | Framing::Length(0));
         let call = Call {
             terms: Terms {
                 version: request.version(),
-                asked: request.asked(request.upgrade().is_some()),
+                asked: request.asked(upgrade),
                 expects: request.expect_continue(),
             },
             keep: request.keep_alive(),
@@ -111,6 +114,11 @@ impl Client<'_> {
         let view = view(&s.request, s.input.upto_end());
         if forward::is_loop(&view) {
             return Err(Unbound::Loop);
+        }
+        match forward::hops_left(&view) {
+            Some(0) if s.request.method() == Method::Options => return Err(Unbound::LastOptions),
+            Some(0) => return Err(Unbound::LastTrace),
+            _ => {}
         }
         self.site.naming.name(&view, &mut s.name).map_err(Unbound::NoName)?;
         self.w.directory.borrow().lookup(&s.name).ok_or(Unbound::NotBound)
@@ -202,11 +210,16 @@ impl Client<'_> {
             call.forwarded = false;
             s.down.take_back();
         }
-        if !s.request_out.is_empty() {
+        let has_host = s.request.authority().is_some();
+        if !s.request_out.is_empty() && has_host {
             return;
         }
+        s.request_out.clear();
         let buf = s.input.upto_end();
-        let upgrade = s.request.upgrade().is_some();
+        let upgrade = call.terms.asked.upgrade;
+        // HTTP/1.0 needs no host but we speak 1.1, where an empty one is often refused: the endpoint is the host then.
+        let directory = (!has_host).then(|| self.w.directory.borrow());
+        let host = directory.as_ref().map(|d| d.endpoint(endpoint).as_bytes());
         s.edits.clear();
         let view = view(&s.request, buf);
         call.from =
@@ -214,7 +227,7 @@ impl Client<'_> {
         let edits = RequestEdits {
             drop: s.edits.dropped(),
             framing: s.request.framing(),
-            host: None,
+            host,
             upgrade,
             close: false,
         };
@@ -317,4 +330,8 @@ pub(super) enum Unbound {
     NotBound,
     /// It goes in circles.
     Loop,
+    /// It is an OPTIONS that is not to go farther.
+    LastOptions,
+    /// It is a TRACE that is not to go farther.
+    LastTrace,
 }

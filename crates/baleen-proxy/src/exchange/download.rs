@@ -335,6 +335,7 @@ impl Download {
         edits: &mut Edits,
         terms: Terms,
         keep: bool,
+        date: &[u8],
         limits: &Limits,
     ) -> Result<bool, Refusal> {
         debug_assert!(!self.piece.is_pending(), "informational heads go before a verdict is asked for");
@@ -355,7 +356,8 @@ impl Download {
         let upgrade = head.status() == 101 || (head.status() == 426 && head.upgrade().is_some());
         let buf = self.buf.upto_end();
         edits.clear();
-        forward::response(&Http1Response { head, buf }, upgrade, edits);
+        let date = (head.status() >= 200).then_some(date);
+        forward::response(&Http1Response { head, buf }, upgrade, date, edits);
         let how = ResponseEdits { drop: edits.dropped(), framing: self.framing, persist, upgrade };
         if self.head_sent {
             self.head_out.clear();

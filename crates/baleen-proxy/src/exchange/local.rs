@@ -38,6 +38,8 @@ impl Client<'_> {
             Unbound::NoName(why) => Why::NoName(why),
             Unbound::NotBound => Why::Unbound(&name),
             Unbound::Loop => Why::Loop,
+            Unbound::LastOptions => Why::LastOptions,
+            Unbound::LastTrace => Why::LastTrace,
         };
         let next = self.answer_in_call(s, call, why, keep).await;
         s.name = name;

@@ -13,7 +13,7 @@
 //! abandoned. Not watched is a downstream whose input buffer is full of pipelined bytes, or whose body is held up because the
 //! upstream takes none of it.
 //!
-//! Not here: what policy decides; TLS. Tested: `tests/`.
+//! `CONNECT` is not offered: it is refused with 501. Not here: what policy decides; TLS. Tested: `tests/`.
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -88,7 +88,6 @@ fn no_request_is_answered_twice_when_a_response_finds_no_room() {
         let (answered, all) = not_read(size);
         let responses = all.matches("HTTP/1.1 200").count();
         let given_up = all.matches("HTTP/1.1 504").count();
-        eprintln!("{size} {answered} {responses} {given_up} {} {}", all.len(), &all[all.len().saturating_sub(300)..].replace("bbbb",""));
         assert!(given_up <= 1 && responses + given_up <= answered, "{size}: {responses} + {given_up} to {answered}");
         given_up == 1
     });
