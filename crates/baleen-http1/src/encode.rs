@@ -23,7 +23,8 @@ pub struct RequestEdits<'a> {
     /// One bit for each field not to send, besides those that concern one connection only, which
     /// never are sent.
     pub drop: u128,
-    /// How the body will be sent. `Content-Length` is kept if it says this, else replaced; `Trailer`
+    /// How the body will be sent. `Content-Length` is kept if it says this in its shortest form,
+    /// else replaced; `Trailer`
     /// is kept unless a chunked body stops being one.
     pub framing: Framing,
     /// What `Host` shall be, instead of what the request says. Needed for HTTP/1.0 requests that
@@ -92,7 +93,8 @@ pub fn encode_request<'n>(
     if edits.upgrade {
         drop &= !head.mask(Known::Upgrade.bit()) | edits.drop;
     }
-    let keeps_length = keeps_length(head.framing(), edits.framing);
+    let keeps_length =
+        keeps_length(head.framing(), edits.framing) && is_plain_length(&head.fields, buf);
     if !keeps_length {
         drop |= head.mask(Known::ContentLength.bit());
     }
@@ -149,7 +151,8 @@ pub fn encode_response<'n>(
         drop &= !head.mask(Known::Upgrade.bit()) | edits.drop;
     }
     let no_body = edits.framing == Framing::None;
-    let keeps_length = no_body || keeps_length(head.framing(), edits.framing);
+    let keeps_length = no_body
+        || (keeps_length(head.framing(), edits.framing) && is_plain_length(&head.fields, buf));
     if !keeps_length {
         drop |= head.mask(Known::ContentLength.bit());
     }
@@ -180,6 +183,12 @@ pub fn encode_response<'n>(
 /// Is a `Content-Length` that came still right for what is sent?
 fn keeps_length(came: Framing, sent: Framing) -> bool {
     matches!((came, sent), (Framing::Length(a), Framing::Length(b)) if a == b)
+}
+
+/// Is `Content-Length` written without leading zeros, which some would read as another base?
+fn is_plain_length(fields: &Fields, buf: &[u8]) -> bool {
+    let value = fields.all(Known::ContentLength).next().map(|f| f.value.of(buf));
+    !matches!(value, Some([b'0', _, ..]))
 }
 
 /// Is a `Trailer` field that came no longer true of what is sent?

@@ -2,8 +2,9 @@
 //!
 //! Bytes in, meaning out. A proxy reads into a buffer, hands the buffer to [`RequestHead::parse`],
 //! looks at the result through [`Span`]s into that buffer, and lets [`encode_request`] copy the
-//! fields it keeps exactly as they came: case, order, duplicates and spacing. [`BodyDecoder`] takes
-//! body bytes however they are cut. Heads are reused, so that a message costs no allocation.
+//! fields it keeps exactly as they came: case, order, duplicates and spacing. Only a body's length with
+//! leading zeros is written anew, as a plain number. [`BodyDecoder`] takes body bytes however they are
+//! cut. Heads are reused, so that a message costs no allocation.
 //!
 //! Why our own lexer: `benches/head.rs` measures both ways. `httparse` lets through what we refuse
 //! (bare line feeds, for one) and knows no names, so that a second pass over the bytes and a third

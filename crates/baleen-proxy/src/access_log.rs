@@ -57,9 +57,16 @@ struct Common {
     queue: Mutex<Queue>,
     wake: Condvar,
     dropped: AtomicU64,
+    /// Those of them that were not yet asked for.
+    untold: AtomicU64,
 }
 
 impl Common {
+    fn lost(&self, lines: u64) {
+        self.dropped.fetch_add(lines, Ordering::Relaxed);
+        self.untold.fetch_add(lines, Ordering::Relaxed);
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // Whatever panicked left a queue that is still whole: nothing is half done while it is locked.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -139,6 +146,12 @@ impl Writer {
         }
     }
 
+    /// Lines that the whole log lost since any of its writers was last asked, so that each is told of once.
+    #[must_use]
+    pub fn newly_dropped(&self) -> u64 {
+        self.common.untold.swap(0, Ordering::Relaxed)
+    }
+
     /// Hands over what there is.
     pub fn flush(&mut self) {
         if self.batch.lines == 0 {
@@ -147,7 +160,7 @@ impl Writer {
         let mut queue = self.common.queue();
         if queue.closed || queue.waiting.len() >= BATCHES_MAX {
             drop(queue);
-            self.common.dropped.fetch_add(self.batch.lines, Ordering::Relaxed);
+            self.common.lost(self.batch.lines);
             self.batch.bytes.clear();
             self.batch.lines = 0;
             return;
@@ -217,7 +230,7 @@ fn write_all(common: &Common, mut out: Out) {
             continue;
         };
         if out.write(&batch.bytes).is_err() {
-            common.dropped.fetch_add(batch.lines, Ordering::Relaxed);
+            common.lost(batch.lines);
         }
         batch.bytes.clear();
         let mut queue = common.queue();

@@ -366,13 +366,14 @@ async fn take_over(w: Rc<Worker>, mut handed: mpsc::Receiver<Handed>) {
     }
 }
 
-/// Hand the access logs' lines over.
+/// Hand the access logs' lines over, and count those that were lost.
 async fn flush_logs(w: Rc<Worker>) {
     let mut every = tokio::time::interval(LOG_EVERY);
     loop {
         every.tick().await;
         for log in w.sites.iter().filter_map(|site| site.log.as_ref()) {
             log.borrow_mut().flush();
+            w.cells.count(ShellCounter::AccessLogDropped, log.borrow().newly_dropped());
         }
     }
 }

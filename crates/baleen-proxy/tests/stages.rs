@@ -313,11 +313,11 @@ fn responses_too() {
             let after =
                 |view: &dyn Fn(&mut Edits) -> Vec<(String, String)>| view(&mut Edits::new());
             let one = after(&|edits| {
-                forward::response(&spans, upgrade, edits);
+                forward::response(&spans, upgrade, Some(b"today"), edits);
                 sorted(edits.apply(&spans))
             });
             let other = after(&|edits| {
-                forward::response(&map, upgrade, edits);
+                forward::response(&map, upgrade, Some(b"today"), edits);
                 sorted(edits.apply(&map))
             });
             assert_eq!(one, other, "{text}");

@@ -108,7 +108,9 @@ fn request_framing_is_what_is_said() {
         request(chunked, length, &[]),
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n"
     );
-    let sized = "POST / HTTP/1.1\r\nContent-Length:  0012 \r\nHost: a\r\n\r\n";
+    let padded = "POST / HTTP/1.1\r\nContent-Length: 0012\r\nHost: a\r\n\r\n";
+    check_request(padded, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n");
+    let sized = "POST / HTTP/1.1\r\nContent-Length:  12 \r\nHost: a\r\n\r\n";
     check_request(sized, sized);
     assert_eq!(request(sized, length, &[]), sized);
     let to_chunked = |e| RequestEdits { framing: Framing::Chunked, ..e };

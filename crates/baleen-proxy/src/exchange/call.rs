@@ -5,7 +5,9 @@
 use std::net::IpAddr;
 
 use baleen_base::{AttemptId, ClientClose, ClusterId, EndpointId, Tick};
-use baleen_http1::{Framing, Method, Persist, RequestEdits, RequestHead, Rule, Version, encode_request};
+use baleen_http1::{
+    Framing, Method, Persist, RequestEdits, RequestHead, Rule, Version, encode_request,
+};
 use baleen_policy::{Action, CallFacts};
 use baleen_telemetry::{Sender, ShellCounter};
 
@@ -80,8 +82,8 @@ impl Client<'_> {
         let view = view(request, s.input.upto_end());
         let id = RequestId::of(&view, self.site.trust, || self.w.random());
         // Bytes of another protocol can't follow a body that may still be on its way, so with one no upgrade is offered.
-        let upgrade =
-            request.upgrade().is_some() && matches!(request.framing(), Framing::None | Framing::Length(0));
+        let upgrade = request.upgrade().is_some()
+            && matches!(request.framing(), Framing::None | Framing::Length(0));
         let call = Call {
             terms: Terms {
                 version: request.version(),

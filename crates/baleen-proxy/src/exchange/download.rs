@@ -338,7 +338,10 @@ impl Download {
         date: &[u8],
         limits: &Limits,
     ) -> Result<bool, Refusal> {
-        debug_assert!(!self.piece.is_pending(), "informational heads go before a verdict is asked for");
+        debug_assert!(
+            !self.piece.is_pending(),
+            "informational heads go before a verdict is asked for"
+        );
         let tunnel = head.is_tunnel();
         self.decoder = BodyDecoder::new(head.framing(), limits);
         self.framing = match (head.framing(), terms.version) {

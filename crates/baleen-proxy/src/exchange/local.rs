@@ -2,7 +2,8 @@
 //!
 //! A socket that is closed while bytes it received are unread is reset, and a reset can overtake the answer. So where the
 //! downstream may still be sending, only our sending side is closed, and what comes is read and forgotten until the
-//! downstream closes, `LINGER_BYTES_MAX` have come, or its guard's patience ends (the core's body timeout).
+//! downstream closes, `LINGER_BYTES_MAX` have come, or its guard's patience ends (the core's body timeout or least rate); also
+//! during a drain, which waits for it. Told to close a second time, the connection is dropped at once.
 //!
 //! Not here: what an answer says (`answer`). Tested: `tests/`.
 

@@ -61,6 +61,43 @@ fn nobody_is_trusted_by_default() {
 }
 
 #[test]
+fn the_whole_family_of_forwarded_fields_is_dropped_and_its_aliases_from_everybody() {
+    let came = "X-Forwarded-Port: 1\nx-forwarded-ssl: on\nX-FORWARDED-PREFIX: /a\nX-Forwarded-Server: s\n\
+                X_Forwarded_For: 6.6.6.6\nX-Forwarded_Proto: https\nX-Forwarded: kept\nXX-Forwarded-For: kept";
+    let names = |hops| {
+        let (lines, _) = forwarded(came, "192.0.2.1", trust(hops, Source::XForwarded));
+        let came = lines.iter().skip(1).take_while(|l| !l.starts_with("Via"));
+        came.map(|l| l.split(':').next().unwrap().to_lowercase()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(0), ["x-forwarded", "xx-forwarded-for"]);
+    let own = ["x-forwarded-port", "x-forwarded-ssl", "x-forwarded-prefix", "x-forwarded-server"];
+    assert_eq!(names(1), [&own[..], &["x-forwarded", "xx-forwarded-for"]].concat());
+}
+
+#[test]
+fn counted_hops_count_down_for_options_and_trace_only() {
+    let sent = |method: &str, came: &str| {
+        let mut sent = Vec::new();
+        parsed(format!("{method} / HTTP/1.1\nHost: a\n{came}").trim_end(), |view| {
+            let mut edits = Edits::new();
+            let id = RequestId::of(&view, TrustParams::default(), || ID);
+            request(&view, &conn("192.0.2.1"), TrustParams::default(), &id, false, &mut edits);
+            let hops = edits.apply(&view).filter(|(n, _)| n.eq_ignore_ascii_case(b"max-forwards"));
+            sent = hops.map(|(_, v)| String::from_utf8_lossy(v).into_owned()).collect();
+        });
+        sent.join(" ")
+    };
+    assert_eq!(sent("OPTIONS", "Max-Forwards: 3"), "2");
+    assert_eq!(sent("TRACE", "max-forwards: 1\nMax-Forwards: 9"), "0");
+    assert_eq!(sent("OPTIONS", "Max-Forwards: 99999999999999"), "4294967294");
+    for odd in ["Max-Forwards: -1", "Max-Forwards: +1", "Max-Forwards: two", "Max-Forwards:"] {
+        assert_eq!(sent("OPTIONS", odd), odd.split_once(':').unwrap().1.trim());
+    }
+    assert_eq!(sent("GET", "Max-Forwards: 3"), "3");
+    assert_eq!(sent("OPTIONS", ""), "");
+}
+
+#[test]
 fn ipv6_is_quoted_and_mapped_ipv4_is_ipv4() {
     let (lines, _) = forwarded("", "2001:db8::1", TrustParams::default());
     assert_eq!(value(&lines, "X-Forwarded-For"), "2001:db8::1");

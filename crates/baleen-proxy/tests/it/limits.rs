@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use baleen_proxy::access_log::Destination;
+use baleen_telemetry::ShellCounter;
+
 use crate::harness::{eventually, get, ok, post, proxy, upstream};
 
 #[test]
@@ -150,4 +153,19 @@ fn an_answer_is_not_lost_because_more_was_sent_than_is_read() {
     client.send("and more");
     client.end();
     assert!(client.is_over());
+}
+
+#[test]
+fn lines_that_the_access_log_lost_are_counted_once() {
+    let p = proxy(&[], |s| {
+        s.workers = 2;
+        // Every write to it fails.
+        s.log = Destination::File("/dev/full".into());
+    });
+    let counted = || p.counts().counter(ShellCounter::AccessLogDropped);
+    for n in 1..=3 {
+        p.client().send(get("/"));
+        eventually("counted", || counted() >= n);
+        assert_eq!((counted(), p.server.log_lines_dropped()), (n, n));
+    }
 }

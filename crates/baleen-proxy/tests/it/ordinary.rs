@@ -218,6 +218,8 @@ fn draining_finishes_what_is_in_flight() {
         let answer = busy.message();
         assert_eq!((answer.text(), answer.field("connection")), ("finished", Some("close")));
         assert!(busy.is_over());
+        // Who was told of the end closes, too; else it is waited for, as long as its guard allows.
+        drop(busy);
         assert!(drained.join().unwrap());
     });
     assert!(std::net::TcpStream::connect(p.address).is_err(), "it accepts no more");
