@@ -91,7 +91,13 @@ fn request_meaning(head: &RequestHead, buf: &[u8]) -> Meaning {
     Meaning {
         start: format!("{} {target} {}", text(head.method_name().of(buf)), text(authority)),
         framing: head.framing(),
-        fields: kept(head.fields(), head.hop_by_hop() | head.mask(Known::Host.bit()), buf),
+        fields: kept(
+            head.fields(),
+            head.hop_by_hop()
+                | head.mask(Known::Host.bit())
+                | told(head.framing(), head.mask(LENGTH)),
+            buf,
+        ),
     }
 }
 
@@ -99,8 +105,19 @@ fn response_meaning(head: &ResponseHead, buf: &[u8]) -> Meaning {
     Meaning {
         start: format!("{} {:?}", head.status(), head.reason().of(buf)),
         framing: head.framing(),
-        fields: kept(head.fields(), head.hop_by_hop(), buf),
+        fields: kept(
+            head.fields(),
+            head.hop_by_hop() | told(head.framing(), head.mask(LENGTH)),
+            buf,
+        ),
     }
+}
+
+const LENGTH: u32 = Known::ContentLength.bit();
+
+/// The length of a body is compared as a number: leading zeros are not sent on.
+fn told(framing: Framing, lengths: u128) -> u128 {
+    if matches!(framing, Framing::Length(_)) { lengths } else { 0 }
 }
 
 fn kept(fields: &[crate::Field], drop: u128, buf: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {

@@ -6,8 +6,8 @@ use super::peers::Peer;
 use super::plan::CASES;
 use super::results::{Metric, Results, Spread};
 
-const WIDTH: f64 = 860.0;
-const LABELS: f64 = 190.0;
+const WIDTH: f64 = 880.0;
+const LABELS: f64 = 210.0;
 const PLOT: f64 = 600.0;
 const BAR: f64 = 16.0;
 const ROW: f64 = 22.0;
