@@ -163,9 +163,9 @@ impl Core {
         let call = self.calls.at(at);
         call.stale = 0;
         call.last = Some((cause, call.at.endpoint));
-        if cause.blames_endpoint() {
-            call.add_tried(call.at.endpoint);
-        }
+        // Elsewhere, if there is anywhere, also when the endpoint is not to blame: one that is being killed closes its
+        // connections one by one.
+        call.add_tried(call.at.endpoint);
         let route = call.facts.route;
         cx.emit(Event::RetryScheduled { route, call: id, after, cause });
         if after.is_zero() {

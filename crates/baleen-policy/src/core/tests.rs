@@ -297,6 +297,25 @@ fn a_failed_try_is_made_again_elsewhere_after_a_wait_and_blamed() {
     }
 }
 
+/// A server that dies closes its connections one by one: three tries on three of them would all be lost.
+#[test]
+fn a_reused_connection_that_died_is_left_for_another_endpoint() {
+    let mut b = Bench::new(2, |_, _| {});
+    for _ in 0..20 {
+        b.arrive();
+        let (id, first, _) = b.start();
+        b.event(id, AttemptEvent::Connected { conn: conn_id(9) });
+        b.event(id, AttemptEvent::Sending);
+        b.failed(id, Cause::ReusedConnectionTerminated, Sent::Maybe);
+        // At once, and nobody is blamed.
+        let (id, second, _) = b.start();
+        assert_ne!(first, second);
+        b.upto_head(id, 1, 200);
+        b.finish(id, false);
+        b.now = b.now + ms(11_000);
+    }
+}
+
 #[test]
 fn refused_connections_are_tried_again_without_a_wait() {
     let mut b = Bench::new(3, |_, _| {});
