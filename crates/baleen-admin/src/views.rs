@@ -121,6 +121,7 @@ pub fn cause_in_words(cause: Cause) -> String {
         Cause::ResponseInvalid => "response is not valid HTTP".to_owned(),
         Cause::BodyIncomplete => "response body broke before its end".to_owned(),
         Cause::Status(status) => format!("status {status}"),
+        Cause::Grpc(status) => format!("gRPC status {status}"),
         Cause::OutOfDescriptors => "no file descriptor or port left here".to_owned(),
         Cause::DownstreamGone => "the downstream went away".to_owned(),
         Cause::Internal => "a mistake of Baleen's own".to_owned(),
@@ -138,7 +139,27 @@ pub fn reason_in_words(reason: EjectReason) -> String {
         EjectReason::TrialFailed { last } => {
             format!("the trial request failed: {}", cause_in_words(last))
         }
+        EjectReason::SuccessRate { requests, ok_ppm, min_ppm } => format!(
+            "{} of {requests} requests succeeded, at least {} are asked for",
+            percent(ok_ppm),
+            percent(min_ppm)
+        ),
+        EjectReason::SuccessOutlier { requests, ok_ppm, mean_ppm, needed_ppm } => format!(
+            "{} of {requests} requests succeeded, of its peers' {}; below {} is an outlier",
+            percent(ok_ppm),
+            percent(mean_ppm),
+            percent(needed_ppm)
+        ),
+        EjectReason::LatencyOutlier { requests, mean_us, peers_us } => format!(
+            "{requests} answers took {:.1} ms in the mean, its peers' {:.1} ms",
+            f64::from(mean_us) / 1e3,
+            f64::from(peers_us) / 1e3
+        ),
     }
+}
+
+fn percent(ppm: u32) -> String {
+    format!("{:.1}%", f64::from(ppm) / 1e4)
 }
 
 #[cfg(test)]

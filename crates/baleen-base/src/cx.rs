@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ClusterId, Event, ListenerId, Prng, RouteId, Tick, WorkerId};
+use crate::{ClusterId, EndpointId, Event, ListenerId, Prng, RouteId, Tick, WorkerId};
 
 /// What every input to policy gets, first.
 pub struct Cx<'a> {
@@ -44,17 +44,48 @@ pub enum Limit {
     Queue(ClusterId),
     /// Connections accepted by a listener.
     Connections(ListenerId),
+    /// Calls of a route that have not ended.
+    Calls(RouteId),
+    /// Attempts in flight to an endpoint.
+    Endpoint(EndpointId),
 }
 
-/// How many retries a route may make, over a sliding window, for the whole process.
+/// How many attempts a route may make beyond the first of each call, over a sliding window, for the whole process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Pool {
-    /// Retries allowed per million calls.
+    /// Attempts allowed per million calls that succeeded.
     pub share_ppm: u32,
-    /// Retries allowed per second however few calls there are.
+    /// Attempts allowed per second however few calls there are.
     pub floor_per_second: u32,
     /// Calls older than this no longer count.
     pub window: Duration,
+}
+
+/// What an attempt beyond the first is for. Each has its own account of the same successes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Spend {
+    /// Something may have been sent before: a retry or a hedge. The upstream works twice.
+    Retry,
+    /// Nothing was sent: the upstream has no more work from it.
+    Requeue,
+}
+
+/// How often something may happen: a token bucket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rate {
+    /// Tokens per thousand seconds; at least 1.
+    pub per_kilosecond: u64,
+    /// Tokens that a full bucket holds; at least 1.
+    pub burst: u32,
+}
+
+/// A concurrency limit that moves, and how much of it is used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Level {
+    /// The limit in thousandths; 0 before it was first set.
+    pub limit_milli: u32,
+    /// Attempts in flight, over all workers.
+    pub in_flight: u32,
 }
 
 /// What must be exact across the workers of a process.
@@ -68,9 +99,18 @@ pub trait Shared {
     /// Say whether `worker` has anyone waiting for a slot of `limit`. Announce first, then try once more to acquire.
     fn waiting(&self, limit: Limit, worker: WorkerId, waiting: bool);
 
-    /// Count one call of `route` at `now`: its share of a retry is added to the pool.
+    /// Count one call of `route` that succeeded at `now`: it pays for retries and requeues.
     fn deposit(&self, route: RouteId, now: Tick, pool: &Pool);
 
-    /// Take one retry out of the pool; false when it holds less than one.
-    fn withdraw(&self, route: RouteId, now: Tick, pool: &Pool) -> bool;
+    /// Take one attempt out of the account that `spend` names; false when it holds less than one.
+    fn withdraw(&self, route: RouteId, now: Tick, pool: &Pool, spend: Spend) -> bool;
+
+    /// Take a token out of the bucket of `key`. Zero when there was one, else the time until there is: nothing was taken.
+    fn rate(&self, key: u64, now: Tick, rate: &Rate) -> Duration;
+
+    /// The moving limit of a cluster.
+    fn level(&self, cluster: ClusterId) -> Level;
+
+    /// Move the limit of a cluster from `seen` to `next`, both in thousandths, unless another worker moved it meanwhile.
+    fn adapt(&self, cluster: ClusterId, seen_milli: u32, next_milli: u32);
 }

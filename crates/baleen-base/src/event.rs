@@ -45,6 +45,20 @@ pub enum RefusalKind {
     AttemptFailed,
     /// As many calls are in flight as this worker holds.
     TooManyCalls,
+    /// As many calls are in flight as the route allows.
+    RouteFull,
+    /// The caller's key calls more often than it may.
+    RateLimited,
+    /// The call's priority is below what is admitted now.
+    Shed,
+    /// Too few calls are accepted by the upstream, so fewer are sent.
+    Throttled,
+    /// It waited too long in a queue that stands.
+    Overloaded,
+    /// The caller's deadline has passed, or would before an answer could come.
+    DeadlineExceeded,
+    /// Requests like it kill servers.
+    Quarantined,
 }
 
 /// Why an endpoint is ejected.
@@ -64,6 +78,49 @@ pub enum EjectReason {
         /// How it failed.
         last: Cause,
     },
+    /// Too small a share of its attempts succeeded.
+    SuccessRate {
+        /// Attempts looked at.
+        requests: u32,
+        /// Share that succeeded, in parts per million.
+        ok_ppm: u32,
+        /// Share that was asked for.
+        min_ppm: u32,
+    },
+    /// Clearly fewer of its attempts succeeded than of its peers'.
+    SuccessOutlier {
+        /// Attempts looked at.
+        requests: u32,
+        /// Share that succeeded, in parts per million.
+        ok_ppm: u32,
+        /// The mean of its peers.
+        mean_ppm: u32,
+        /// What would have been enough.
+        needed_ppm: u32,
+    },
+    /// Clearly slower than its peers.
+    LatencyOutlier {
+        /// Answers looked at.
+        requests: u32,
+        /// Mean time to the response head, in microseconds.
+        mean_us: u32,
+        /// The median of its peers.
+        peers_us: u32,
+    },
+}
+
+impl EjectReason {
+    /// A short stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EjectReason::ConsecutiveFailures { .. } => "consecutive_failures",
+            EjectReason::TrialFailed { .. } => "trial_failed",
+            EjectReason::SuccessRate { .. } => "success_rate",
+            EjectReason::SuccessOutlier { .. } => "success_outlier",
+            EjectReason::LatencyOutlier { .. } => "latency_outlier",
+        }
+    }
 }
 
 /// Why policy closes an idle connection to an upstream.
@@ -135,6 +192,24 @@ pub enum Event {
     AttemptSettled { cluster: ClusterId, endpoint: EndpointId, attempt: AttemptId },
     /// A call will be tried again after this long.
     RetryScheduled { route: RouteId, call: CallId, after: Duration, cause: Cause },
+    /// A call whose attempt had sent nothing goes to another connection or endpoint.
+    Requeued { route: RouteId, call: CallId, cause: Cause },
+    /// A second attempt goes beside a slow first one, which has taken this long.
+    HedgeStarted { route: RouteId, cluster: ClusterId, call: CallId, after: Duration },
+    /// A hedged call goes on with one attempt; `won` when it is the second one. Each `HedgeStarted` has one.
+    HedgeEnded { route: RouteId, call: CallId, won: bool },
+    /// A call would have been refused and goes to another route.
+    FellBack { route: RouteId, to: RouteId, call: CallId, kind: RefusalKind },
+    /// Requests with this fingerprint are refused for a while: servers died under one.
+    Quarantined { cluster: ClusterId, fingerprint: u32, until: Tick },
+    /// A cluster's concurrency limit moved.
+    LimitMoved { cluster: ClusterId, limit: u32 },
+    /// The level up to which calls to a cluster are admitted moved; [`crate::Event::ADMIT_ALL`] admits all.
+    AdmissionMoved { cluster: ClusterId, level: u16 },
+    /// An endpoint was asked how loaded it is.
+    ProbeSent { cluster: ClusterId, endpoint: EndpointId },
+    /// It answered, or not.
+    ProbeEnded { cluster: ClusterId, endpoint: EndpointId, ok: bool },
     /// A call would have been tried again, but may not.
     RetryDenied { route: RouteId, call: CallId, why: RetryDenied },
     /// A call ended with a response that went downstream whole.
@@ -177,6 +252,11 @@ pub enum Event {
     EndpointsChanged { cluster: ClusterId, version: u64, endpoints: u32 },
 }
 
+impl Event {
+    /// The admission level at which nothing is shed: eight priorities of 128 users each.
+    pub const ADMIT_ALL: u16 = 1023;
+}
+
 /// Why a retry was not made.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize,
@@ -190,8 +270,16 @@ pub enum RetryDenied {
     NotIdempotent,
     /// The request's body is no longer whole in the replay buffer.
     BodyGone,
-    /// The total timeout would run out before the next try.
+    /// The total timeout or the caller's deadline would run out before the next try.
     NoTime,
+    /// The request is a retry itself: who sent it tries again, not we.
+    Nested,
+    /// The upstream asked not to be tried again, or only later than the route waits.
+    PushedBack,
+    /// Endpoints died under this call.
+    Poison,
+    /// The route does not try again after failures of this kind.
+    Classifier,
 }
 
 impl RetryDenied {
@@ -204,6 +292,10 @@ impl RetryDenied {
             RetryDenied::NotIdempotent => "not_idempotent",
             RetryDenied::BodyGone => "body_gone",
             RetryDenied::NoTime => "no_time",
+            RetryDenied::Nested => "nested",
+            RetryDenied::PushedBack => "pushed_back",
+            RetryDenied::Poison => "poison",
+            RetryDenied::Classifier => "classifier",
         }
     }
 }
@@ -220,6 +312,13 @@ impl RefusalKind {
             RefusalKind::TotalTimeout => "total_timeout",
             RefusalKind::AttemptFailed => "attempt_failed",
             RefusalKind::TooManyCalls => "too_many_calls",
+            RefusalKind::RouteFull => "route_full",
+            RefusalKind::RateLimited => "rate_limited",
+            RefusalKind::Shed => "shed",
+            RefusalKind::Throttled => "throttled",
+            RefusalKind::Overloaded => "overloaded",
+            RefusalKind::DeadlineExceeded => "deadline_exceeded",
+            RefusalKind::Quarantined => "quarantined",
         }
     }
 }

@@ -30,6 +30,8 @@ pub enum Cause {
     BodyIncomplete,
     /// The response's status is one that the route's classifier calls a failure.
     Status(u16),
+    /// The response's gRPC status is one that counts as a failure.
+    Grpc(u8),
     /// No file descriptor or port left on this machine.
     OutOfDescriptors,
     /// The downstream went away.
@@ -101,6 +103,7 @@ impl Cause {
             Cause::ResponseInvalid => "response_invalid",
             Cause::BodyIncomplete => "body_incomplete",
             Cause::Status(_) => "status",
+            Cause::Grpc(_) => "grpc_status",
             Cause::OutOfDescriptors => "out_of_descriptors",
             Cause::DownstreamGone => "downstream_gone",
             Cause::Internal => "internal",
@@ -108,7 +111,7 @@ impl Cause {
     }
 
     /// Every cause, for tables of metrics; the status stands for all statuses.
-    pub const ALL: [Cause; 14] = [
+    pub const ALL: [Cause; 15] = [
         Cause::ConnectRefused,
         Cause::ConnectFailed,
         Cause::ConnectTimeout,
@@ -123,6 +126,7 @@ impl Cause {
         Cause::OutOfDescriptors,
         Cause::DownstreamGone,
         Cause::Internal,
+        Cause::Grpc(0),
     ];
 
     /// Position in [`Cause::ALL`].
@@ -143,6 +147,7 @@ impl Cause {
             Cause::OutOfDescriptors => 11,
             Cause::DownstreamGone => 12,
             Cause::Internal => 13,
+            Cause::Grpc(_) => 14,
         }
     }
 }

@@ -267,8 +267,8 @@ fn one_route(route: &RouteLayer, findings: &mut Findings) {
             label,
         ));
     }
-    if p.backoff_base >= p.total_timeout {
-        let label = format!("{}, as long as a request may take", show_duration(p.backoff_base));
+    if p.backoff.base >= p.total_timeout {
+        let label = format!("{}, as long as a request may take", show_duration(p.backoff.base));
         let backoff = ("backoff", route.backoff.as_ref());
         say(pair(
             "most retries come too late",

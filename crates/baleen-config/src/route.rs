@@ -105,7 +105,7 @@ impl RouteLayer {
             p.pool.share_ppm = budget.value.ppm();
         }
         if let Some(backoff) = &self.backoff {
-            (p.backoff_base, p.backoff_max) = backoff.value;
+            (p.backoff.base, p.backoff.max) = backoff.value;
         }
         p
     }

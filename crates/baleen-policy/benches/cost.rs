@@ -39,7 +39,7 @@ impl Rig {
             clusters: vec![(ClusterId(0), cluster)],
             ..Params::default()
         };
-        let endpoints = (0..endpoints).map(|i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
+        let endpoints = (0..endpoints).map(|i| Endpoint { id: EndpointId(i), weight: 1, zone: 0 }).collect();
         let mut rig = Rig {
             engine: Engine::new(WorkerId(0), 1, 7, recorder),
             ledger: Ledger::new(1, 1, 1),
@@ -74,7 +74,7 @@ impl Rig {
         self.tell(Input::Attempt(attempt, AttemptEvent::Sending));
         self.tell(Input::Attempt(attempt, AttemptEvent::RequestEnd));
         self.now += 50_000;
-        self.tell(Input::Attempt(attempt, AttemptEvent::Head { status: 200 }));
+        self.tell(Input::Attempt(attempt, AttemptEvent::Head { status: 200, facts: None }));
         assert_eq!(self.poll(), Some(Action::Forward { attempt }));
         self.tell(Input::Attempt(attempt, AttemptEvent::Committed));
         self.tell(Input::Attempt(attempt, AttemptEvent::End { reusable: true }));
@@ -106,7 +106,7 @@ fn turns(clients: u32, calls: u32) {
     for (attempt, slot) in open.into_iter().zip(0..) {
         let conn = ConnId { slot, generation: 0 };
         rig.tell(Input::Attempt(attempt, AttemptEvent::Connected { conn }));
-        rig.tell(Input::Attempt(attempt, AttemptEvent::Head { status: 200 }));
+        rig.tell(Input::Attempt(attempt, AttemptEvent::Head { status: 200, facts: None }));
         rig.tell(Input::Attempt(attempt, AttemptEvent::End { reusable: true }));
         while rig.poll().is_some() {}
     }
@@ -134,13 +134,7 @@ fn turns(clients: u32, calls: u32) {
 }
 
 fn facts() -> CallFacts {
-    CallFacts {
-        route: RouteId(0),
-        target: TargetId(0),
-        client: None,
-        idempotent: true,
-        body: false,
-    }
+    CallFacts::new(RouteId(0), TargetId(0))
 }
 
 fn main() {

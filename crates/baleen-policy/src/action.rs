@@ -2,6 +2,8 @@
 //!
 //! Not here: how it is done. Tested: by everything that drives a core.
 
+use core::time::Duration;
+
 use baleen_base::{
     AttemptId, CallId, Cause, ClientClose, ClientId, ClusterId, ConnClose, ConnId, EjectReason,
     EndpointId, RefusalKind, RouteId, Tick, WorkerId,
@@ -13,7 +15,8 @@ use crate::FleetVerdict;
 /// One thing to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Action {
-    /// Send the call's request to this endpoint.
+    /// Send the call's request to this endpoint. When another attempt of the call is in flight and was not cancelled, this one
+    /// is a hedge: let both run.
     Start {
         /// The new attempt.
         attempt: AttemptId,
@@ -68,6 +71,13 @@ pub enum Action {
     },
     /// Tell the fleet.
     Report(Observation),
+    /// Ask an endpoint how loaded it is, and tell with `Input::Probed`.
+    Probe {
+        /// Its cluster.
+        cluster: ClusterId,
+        /// The endpoint.
+        endpoint: EndpointId,
+    },
     /// Tell another worker that a slot of this cluster may be free (`Input::SlotFree`).
     Wake {
         /// The worker.
@@ -86,6 +96,8 @@ pub enum Cancel {
     Retried,
     /// The downstream left.
     Abandoned,
+    /// The call's other attempt answered first.
+    Hedged,
 }
 
 /// A refusal is an answer: what the driver needs to write it.
@@ -105,6 +117,8 @@ pub struct Refusal {
     pub attempts: u16,
     /// Why another try was not made, if one was considered.
     pub denied: Option<baleen_base::RetryDenied>,
+    /// When the caller may try again, if that is known.
+    pub retry_after: Option<Duration>,
 }
 
 /// What a worker saw of an endpoint.
@@ -137,6 +151,24 @@ pub enum Observed {
     TrialTaken,
     /// The trial was granted but ended without a verdict (downstream left, no traffic came).
     TrialUnused,
+    /// Attempts since the last such report. Told about once a second, of endpoints that had any, when some rule wants to know.
+    Window {
+        /// That succeeded.
+        ok: u32,
+        /// That failed, with the endpoint to blame.
+        failed: u32,
+        /// Response heads that were timed.
+        timed: u32,
+        /// Their times together, in microseconds.
+        total_us: u64,
+    },
+    /// Several endpoints, this one last, died under requests with this fingerprint.
+    Poison {
+        /// The fingerprint.
+        fingerprint: u32,
+        /// For how long it is to be refused.
+        time: Duration,
+    },
 }
 
 /// What the fleet tells its driver.

@@ -274,7 +274,7 @@ mod tests {
     use baleen_base::{Cause, EjectReason};
 
     fn set(version: u64, ids: &[u32]) -> EndpointSet {
-        let endpoints = ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
+        let endpoints = ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1, zone: 0 }).collect();
         EndpointSet { version, endpoints }
     }
 

@@ -4,6 +4,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use baleen_base::{
     AttemptId, CallId, ClientId, ClusterId, ConnId, EjectReason, EndpointId, Failure, ListenerId,
@@ -26,6 +27,65 @@ pub struct CallFacts {
     pub idempotent: bool,
     /// A request body is still to come. The timeouts to the head then run from its end; until then the idle timeout rules.
     pub body: bool,
+    /// The caller waits no longer than this; [`Tick::NEVER`] when it did not say.
+    pub deadline: Tick,
+    /// How urgent it is: 0 most, 7 least (RFC 9218 section 4.1). What is above 7 counts as 7.
+    pub priority: u8,
+    /// Which of 128 groups of users it belongs to: within one priority, higher groups are shed first.
+    pub user: u8,
+    /// Which try of its sender's this is; above 1, it is not tried again here.
+    pub attempt: u8,
+    /// A hash of what makes it the same request again, under a secret of the process; 0 when it has none.
+    pub fingerprint: u32,
+    /// A hash of what it is counted by in the route's rate; 0 when it has none.
+    pub key: u64,
+    /// A hash of what ties it to an endpoint; 0 when nothing does.
+    pub sticky: u64,
+}
+
+impl CallFacts {
+    /// The urgency of requests that say nothing (RFC 9218).
+    pub const PRIORITY: u8 = 3;
+
+    /// An idempotent request without a body about which nothing else is known.
+    #[must_use]
+    pub const fn new(route: RouteId, target: TargetId) -> CallFacts {
+        CallFacts {
+            route,
+            target,
+            client: None,
+            idempotent: true,
+            body: false,
+            deadline: Tick::NEVER,
+            priority: CallFacts::PRIORITY,
+            user: 0,
+            attempt: 1,
+            fingerprint: 0,
+            key: 0,
+            sticky: 0,
+        }
+    }
+}
+
+/// What a response head says besides its status, for policy. Ordinary heads say nothing of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct HeadFacts {
+    /// Its gRPC status.
+    pub grpc: Option<u8>,
+    /// The upstream asks to be tried again after this (`Retry-After`, `grpc-retry-pushback-ms`), or with `Duration::MAX`
+    /// not at all.
+    pub retry_after: Option<Duration>,
+    /// The upstream admits calls up to this level only; see [`baleen_base::Event::AdmissionMoved`].
+    pub admit: Option<u16>,
+}
+
+/// How loaded an endpoint says it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ProbedLoad {
+    /// Requests in flight there.
+    pub in_flight: u32,
+    /// How long requests take there at that number, in microseconds.
+    pub latency_us: u32,
 }
 
 /// What became of an attempt so far. In order: `Connected`, `Sending`, `RequestEnd`, `Head`, `Committed`, `End`; `Failed` may
@@ -45,6 +105,8 @@ pub enum AttemptEvent {
     Head {
         /// Its status.
         status: u16,
+        /// What else it says.
+        facts: Option<HeadFacts>,
     },
     /// The response head went downstream, at least in part: no retry any more.
     Committed,
@@ -95,6 +157,8 @@ pub struct Endpoint {
     pub id: EndpointId,
     /// Share of traffic in relation to the others; at least 1.
     pub weight: u32,
+    /// Where it is: a hash of the zone's name; 0 when not known.
+    pub zone: u32,
 }
 
 /// All endpoints of a cluster. Sorted by id.
@@ -145,6 +209,13 @@ pub enum Verdict {
     Trial,
     /// Use it as before.
     Restore,
+    /// Refuse requests with this fingerprint for a while. (The endpoint is the last one that died.)
+    Quarantine {
+        /// The fingerprint.
+        fingerprint: u32,
+        /// For how long.
+        time: Duration,
+    },
 }
 
 /// Everything that can be told to a core, as one value: what a recording holds.
@@ -172,6 +243,8 @@ pub enum Input {
     SlotFree(ClusterId),
     /// The core's deadline has come.
     Deadline,
+    /// An endpoint that was to be probed answered, or did not.
+    Probed(ClusterId, EndpointId, Option<ProbedLoad>),
 }
 
 /// The tick at which an input happened, with it.

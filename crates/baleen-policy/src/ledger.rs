@@ -30,9 +30,12 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
-use baleen_base::{ClusterId, Limit, ListenerId, Pool, RouteId, Shared, Tick, WorkerId};
+use baleen_base::{
+    ClusterId, Level, Limit, ListenerId, Pool, Rate, RouteId, Shared, Spend, Tick, WorkerId,
+};
 
 /// Most workers of a process.
 pub const WORKERS_MAX: usize = 256;
@@ -118,6 +121,7 @@ impl Ledger {
         match limit {
             Limit::InFlight(c) => self.clusters.get(c.index()).map(|s| &s.in_flight),
             Limit::Queue(c) => self.clusters.get(c.index()).map(|s| &s.queued),
+            Limit::Calls(_) | Limit::Endpoint(_) => None,
             Limit::Connections(l) => self.listeners.get(l.index()).map(|c| &c.0),
         }
     }
@@ -190,7 +194,7 @@ impl Shared for Ledger {
         }
     }
 
-    fn withdraw(&self, route: RouteId, now: Tick, pool: &Pool) -> bool {
+    fn withdraw(&self, route: RouteId, now: Tick, pool: &Pool, _spend: Spend) -> bool {
         let Some(p) = self.pools.get(route.index()) else { return false };
         let part = part_of(now, pool);
         let mine = &p.parts[part as usize % RING].retries;
@@ -202,6 +206,16 @@ impl Shared for Ledger {
         take_back(mine, part);
         false
     }
+
+    fn rate(&self, _key: u64, _now: Tick, _rate: &Rate) -> Duration {
+        Duration::ZERO
+    }
+
+    fn level(&self, _cluster: ClusterId) -> Level {
+        Level::default()
+    }
+
+    fn adapt(&self, _cluster: ClusterId, _seen_milli: u32, _next_milli: u32) {}
 }
 
 impl Retries {

@@ -53,8 +53,8 @@ pub use engine::{Engine, RecorderParams};
 pub use fleet::Fleet;
 pub use flight::{Divergence, NoRecording, Recording, Replayed, Step, replay, replay_with};
 pub use input::{
-    At, AttemptEvent, CallFacts, ClientEvent, Endpoint, EndpointSet, FleetVerdict, Input, Target,
-    Verdict,
+    At, AttemptEvent, CallFacts, ClientEvent, Endpoint, EndpointSet, FleetVerdict, HeadFacts, Input,
+    ProbedLoad, Target, Verdict,
 };
 pub use ledger::{Ledger, WORKERS_MAX};
 pub use route::TARGETS_MAX;

@@ -74,8 +74,8 @@ impl Route {
     /// The wait after so many tries.
     fn backoff(&self, rng: &mut Prng, tries: u16) -> Duration {
         let doublings = u32::from(tries.saturating_sub(1)).min(31);
-        let most = self.params.backoff_base.saturating_mul(1 << doublings);
-        let most = most.min(self.params.backoff_max);
+        let most = self.params.backoff.base.saturating_mul(1 << doublings);
+        let most = most.min(self.params.backoff.max);
         Duration::from_nanos(rng.below((Tick::ZERO + most).as_nanos().saturating_add(1)))
     }
 }

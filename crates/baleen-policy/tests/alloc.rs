@@ -58,11 +58,9 @@ fn round(engine: &mut Engine, ledger: &Ledger, now: u64, conns: &mut u32) {
     for (slot, i) in started.iter_mut().zip(0u32..) {
         let client = ClientId { slot: i, generation: 0 };
         let facts = CallFacts {
-            route: RouteId(0),
-            target: TargetId(0),
             client: Some(client),
-            idempotent: true,
             body: i % 4 == 0,
+            ..CallFacts::new(RouteId(0), TargetId(0))
         };
         tell(engine, Input::Client(client, ClientEvent::Idle));
         tell(engine, Input::Arrive(facts));
@@ -84,7 +82,7 @@ fn round(engine: &mut Engine, ledger: &Ledger, now: u64, conns: &mut u32) {
         }
         let mut event = |e| tell(engine, Input::Attempt(attempt, e));
         event(AttemptEvent::RequestEnd);
-        event(AttemptEvent::Head { status: 200 });
+        event(AttemptEvent::Head { status: 200, facts: None });
         event(AttemptEvent::Committed);
         event(AttemptEvent::End { reusable: true });
         while engine.poll(tick, &mut Quiet, ledger).is_some() {}
@@ -106,7 +104,7 @@ fn engine(ledger: &Ledger, entries: usize) -> Engine {
         clusters: vec![(ClusterId(0), ClusterParams::default())],
         ..Params::default()
     };
-    let endpoints = (0..4).map(|i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
+    let endpoints = (0..4).map(|i| Endpoint { id: EndpointId(i), weight: 1, zone: 0 }).collect();
     let set = EndpointSet { version: 1, endpoints };
     let mut engine = Engine::new(WorkerId(0), 1, 1, RecorderParams { entries });
     for input in [

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use baleen_base::{ClusterId, Limit, Pool, RouteId, Shared, Tick, WorkerId};
+use baleen_base::{ClusterId, Limit, Pool, RouteId, Shared, Spend, Tick, WorkerId};
 use baleen_policy::Ledger;
 
 const R: RouteId = RouteId(0);
@@ -117,7 +117,7 @@ fn share_and_floor_in_the_steady_state() {
             ledger.deposit(R, now, &p);
             // As many tries as the pool allows, as with failures of every try.
             let mut got = 0;
-            while got < 20 && ledger.withdraw(R, now, &p) {
+            while got < 20 && ledger.withdraw(R, now, &p, Spend::Retry) {
                 got += 1;
             }
             if i >= rate * warm {
@@ -145,7 +145,7 @@ fn load_stays_below_one_plus_share_at_any_failure_rate() {
             ledger.deposit(R, now, &p);
             calls += 1;
             for attempt in 0..4 {
-                if attempt > 0 && !ledger.withdraw(R, now, &p) {
+                if attempt > 0 && !ledger.withdraw(R, now, &p, Spend::Retry) {
                     break;
                 }
                 sent += 1;
@@ -171,9 +171,9 @@ fn at_the_start_the_floor_of_a_window_is_there() {
     let (ledger, p) = (Ledger::new(1, 0, 0), pool(200_000, 1));
     let now = Tick::from_millis(5);
     assert_eq!(ledger.pool_level(R, now, &p), 10);
-    assert_eq!((0..100).filter(|_| ledger.withdraw(R, now, &p)).count(), 10);
+    assert_eq!((0..100).filter(|_| ledger.withdraw(R, now, &p, Spend::Retry)).count(), 10);
     (0..5).for_each(|_| ledger.deposit(R, now, &p));
-    assert_eq!((0..100).filter(|_| ledger.withdraw(R, now, &p)).count(), 1);
+    assert_eq!((0..100).filter(|_| ledger.withdraw(R, now, &p, Spend::Retry)).count(), 1);
     assert_eq!(ledger.pool_level(R, now, &p), 0);
     // After the window they are back.
     assert_eq!(ledger.pool_level(R, Tick::from_millis(11_000), &p), 10);
@@ -202,7 +202,7 @@ fn another_window_begins_anew_and_slides() {
         }
         let level = ledger.pool_level(R, Tick::from_millis(ms), &after);
         assert!((seconds + 18..=seconds + 20).contains(&level), "{seconds}: {level}");
-        while ledger.withdraw(R, Tick::from_millis(ms), &after) {}
+        while ledger.withdraw(R, Tick::from_millis(ms), &after, Spend::Retry) {}
         let later = Tick::from_millis(ms + 1100 * seconds);
         assert_eq!(ledger.pool_level(R, later, &after), seconds, "{seconds}");
     }
@@ -220,7 +220,7 @@ fn the_pool_is_never_exceeded_by_threads() {
                     // Clocks of workers differ a little; all of it lies within one window.
                     let now = Tick::from_millis(2000 + i / 5 + t);
                     ledger.deposit(R, now, p);
-                    got.fetch_add(u64::from(ledger.withdraw(R, now, p)), SeqCst);
+                    got.fetch_add(u64::from(ledger.withdraw(R, now, p, Spend::Retry)), SeqCst);
                 }
             });
         }

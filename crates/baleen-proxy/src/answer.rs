@@ -225,6 +225,17 @@ fn of_refusal(refusal: &Refusal, broken: Option<Rule>) -> Verdict {
         RefusalKind::QueueFull => full("queue full"),
         RefusalKind::QueueTimeout => full("no slot came free in time"),
         RefusalKind::TooManyCalls => full("too many requests in flight"),
+        RefusalKind::RouteFull => full("too many requests in flight for this name"),
+        RefusalKind::Shed => full("requests of this priority are not taken now"),
+        RefusalKind::Throttled => full("the upstream refuses too many requests"),
+        RefusalKind::Overloaded => full("requests wait too long for a slot"),
+        RefusalKind::RateLimited => verdict(429, "http_request_denied", "too many requests"),
+        RefusalKind::Quarantined => {
+            verdict(503, "http_request_denied", "upstreams died under requests like this one")
+        }
+        RefusalKind::DeadlineExceeded => {
+            verdict(504, "http_response_timeout", "the caller's deadline can't be met")
+        }
         RefusalKind::TotalTimeout if refusal.cause == Some(Cause::ConnectTimeout) => {
             verdict(504, "connection_timeout", "out of time")
         }
@@ -260,7 +271,7 @@ fn of_cause(cause: Cause, broken: Option<Rule>) -> Verdict {
         Cause::BodyIncomplete => {
             verdict(502, "http_response_incomplete", "the upstream's response broke off")
         }
-        Cause::Status(_) => {
+        Cause::Status(_) | Cause::Grpc(_) => {
             verdict(503, "destination_unavailable", "the upstream answers with failures")
         }
         Cause::OutOfDescriptors => full("out of descriptors or ports"),
@@ -295,6 +306,14 @@ fn hint(why: Why<'_>) -> Option<&'static str> {
                 "try again later; or add endpoints, or raise the cluster's concurrency"
             }
             (RefusalKind::TooManyCalls, _) => "try again later; or add workers",
+            (RefusalKind::RouteFull, _) => "try again later; or raise the route's concurrency",
+            (RefusalKind::RateLimited, _) => "call less often; Retry-After says when",
+            (RefusalKind::Shed, _) => "try again later; more urgent requests are let through",
+            (RefusalKind::Throttled | RefusalKind::Overloaded, _) => {
+                "try again later, and less often: the upstream is overloaded"
+            }
+            (RefusalKind::DeadlineExceeded, _) => "allow more time, or ask sooner",
+            (RefusalKind::Quarantined, _) => "find out why the upstream dies of it before trying again",
             (RefusalKind::TotalTimeout, _) => {
                 "raise the route's total_timeout if the service may take this long"
             }

@@ -253,7 +253,7 @@ impl Registry {
         let mut endpoints: Vec<Endpoint> = Vec::with_capacity(found.len().min(ENDPOINTS_MAX));
         for (addr, weight) in found.iter().filter(|(_, weight)| *weight > 0) {
             match self.endpoint(cluster, *addr) {
-                Some(id) => endpoints.push(Endpoint { id, weight: *weight }),
+                Some(id) => endpoints.push(Endpoint { id, weight: *weight, zone: 0 }),
                 None => left_out += 1,
             }
         }

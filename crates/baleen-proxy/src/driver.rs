@@ -427,6 +427,10 @@ impl Driver {
                     self.reports_dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }
+            Action::Probe { cluster, endpoint } => {
+                let nothing = Input::Probed(cluster, endpoint, None);
+                inner.engine.input(self.now.get(), &mut inner.sink, &*self.ledger, nothing);
+            }
             Action::Wake { worker, cluster } => {
                 if let Some(peer) = self.peers.get(worker.index()) {
                     peer.slot_free(cluster);

@@ -64,6 +64,15 @@ pub(crate) fn record(cells: &Cells, event: Event) {
         | Event::Restored { .. }
         | Event::Panic { .. }
         | Event::EndpointsChanged { .. } => health(cells, event),
+        Event::Requeued { .. }
+        | Event::HedgeStarted { .. }
+        | Event::HedgeEnded { .. }
+        | Event::FellBack { .. }
+        | Event::Quarantined { .. }
+        | Event::LimitMoved { .. }
+        | Event::AdmissionMoved { .. }
+        | Event::ProbeSent { .. }
+        | Event::ProbeEnded { .. } => {}
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn cause_word(index: usize) -> &'static str {
 }
 
 /// Why calls are refused, in the order of [`refusal`].
-pub(crate) const REFUSALS: [RefusalKind; 7] = [
+pub(crate) const REFUSALS: [RefusalKind; 14] = [
     RefusalKind::NoCluster,
     RefusalKind::NoEndpoint,
     RefusalKind::QueueFull,
@@ -33,6 +33,13 @@ pub(crate) const REFUSALS: [RefusalKind; 7] = [
     RefusalKind::TotalTimeout,
     RefusalKind::AttemptFailed,
     RefusalKind::TooManyCalls,
+    RefusalKind::RouteFull,
+    RefusalKind::RateLimited,
+    RefusalKind::Shed,
+    RefusalKind::Throttled,
+    RefusalKind::Overloaded,
+    RefusalKind::DeadlineExceeded,
+    RefusalKind::Quarantined,
 ];
 
 /// The position in [`REFUSALS`].
@@ -45,16 +52,27 @@ pub(crate) const fn refusal(kind: RefusalKind) -> usize {
         RefusalKind::TotalTimeout => 4,
         RefusalKind::AttemptFailed => 5,
         RefusalKind::TooManyCalls => 6,
+        RefusalKind::RouteFull => 7,
+        RefusalKind::RateLimited => 8,
+        RefusalKind::Shed => 9,
+        RefusalKind::Throttled => 10,
+        RefusalKind::Overloaded => 11,
+        RefusalKind::DeadlineExceeded => 12,
+        RefusalKind::Quarantined => 13,
     }
 }
 
 /// Why retries are denied, in the order of [`denied`].
-pub(crate) const DENIALS: [RetryDenied; 5] = [
+pub(crate) const DENIALS: [RetryDenied; 9] = [
     RetryDenied::Tries,
     RetryDenied::Pool,
     RetryDenied::NotIdempotent,
     RetryDenied::BodyGone,
     RetryDenied::NoTime,
+    RetryDenied::Nested,
+    RetryDenied::PushedBack,
+    RetryDenied::Poison,
+    RetryDenied::Classifier,
 ];
 
 /// The position in [`DENIALS`].
@@ -65,6 +83,10 @@ pub(crate) const fn denied(why: RetryDenied) -> usize {
         RetryDenied::NotIdempotent => 2,
         RetryDenied::BodyGone => 3,
         RetryDenied::NoTime => 4,
+        RetryDenied::Nested => 5,
+        RetryDenied::PushedBack => 6,
+        RetryDenied::Poison => 7,
+        RetryDenied::Classifier => 8,
     }
 }
 
@@ -111,13 +133,17 @@ pub(crate) const fn conn_close(why: Option<ConnClose>) -> usize {
 }
 
 /// Why endpoints are ejected, in the order of [`ejection`].
-pub(crate) const EJECTIONS: [&str; 2] = ["consecutive_failures", "trial_failed"];
+pub(crate) const EJECTIONS: [&str; 5] =
+    ["consecutive_failures", "trial_failed", "success_rate", "success_outlier", "latency_outlier"];
 
 /// The position in [`EJECTIONS`].
 pub(crate) const fn ejection(reason: EjectReason) -> usize {
     match reason {
         EjectReason::ConsecutiveFailures { .. } => 0,
         EjectReason::TrialFailed { .. } => 1,
+        EjectReason::SuccessRate { .. } => 2,
+        EjectReason::SuccessOutlier { .. } => 3,
+        EjectReason::LatencyOutlier { .. } => 4,
     }
 }
 

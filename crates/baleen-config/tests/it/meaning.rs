@@ -122,7 +122,7 @@ pool = { order = "random", idle = 5, idle_timeout = "6s", age = "7s" }
         (r.tries, r.pool.share_ppm, r.pool.floor_per_second, r.pool.window),
         (4, 100_000, 2, ms(5000))
     );
-    assert_eq!((r.backoff_base, r.backoff_max, r.replay_bytes), (ms(1), ms(2), 1024));
+    assert_eq!((r.backoff.base, r.backoff.max, r.replay_bytes), (ms(1), ms(2), 1024));
     assert_eq!(r.retry_statuses, [429, 503]);
     let p = c.cluster_params("web");
     assert_eq!(p.balance, Balance::PeakEwma { decay: ms(3000) });

@@ -65,7 +65,11 @@ pub(crate) fn pick(
             slot
         }
         Balance::Random => choice.usable[draw.one(rng)],
-        Balance::LeastLoaded => p2c::pick(draw, rng, choice, |ep, _| least_loaded::cost(ep)),
+        Balance::LeastLoaded
+        | Balance::LeastLoadedOfAll
+        | Balance::Aperture(_)
+        | Balance::Maglev(_)
+        | Balance::Prequal(_) => p2c::pick(draw, rng, choice, |ep, _| least_loaded::cost(ep)),
         Balance::PeakEwma { decay } => {
             let tau = peak_ewma::tau(decay);
             p2c::pick(draw, rng, choice, |ep, now| peak_ewma::cost(ep, now, tau))
@@ -92,7 +96,7 @@ mod tests {
         let mut c = Cluster::new(ClusterId(0), Arc::new(ClusterParams::default()));
         let endpoints = (0u32..)
             .zip(weights)
-            .map(|(i, &weight)| Endpoint { id: EndpointId(i), weight })
+            .map(|(i, &weight)| Endpoint { id: EndpointId(i), weight, zone: 0 })
             .collect();
         c.take_set(&EndpointSet { version: 1, endpoints });
         c.refresh(&mut Prng::new(0));

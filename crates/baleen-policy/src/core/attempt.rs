@@ -10,7 +10,7 @@ use baleen_base::{AttemptId, Cause, ConnId, Cx, Event, Failure, Sent};
 use super::Core;
 use super::calls::State;
 use crate::health::SETTLED_AFTER;
-use crate::{Action, AttemptEvent, Cancel};
+use crate::{Action, AttemptEvent, Cancel, HeadFacts};
 
 impl Core {
     /// Something happened to an attempt.
@@ -21,7 +21,7 @@ impl Core {
                 AttemptEvent::Connected { conn } => self.connected(cx, at, conn),
                 AttemptEvent::Sending => self.calls.at(at).at.sending = true,
                 AttemptEvent::RequestEnd => self.request_end(cx, at),
-                AttemptEvent::Head { status } => self.head(cx, at, status),
+                AttemptEvent::Head { status, facts } => self.head(cx, at, status, facts),
                 AttemptEvent::Committed => self.committed(cx, at),
                 AttemptEvent::Progress => self.progress(cx, at),
                 AttemptEvent::Tunnel => self.tunnel(cx, at),
@@ -76,7 +76,7 @@ impl Core {
 
     /// A response head: its status says whether the endpoint is well, and whether the call is tried again.
     #[inline]
-    fn head(&mut self, cx: &mut Cx<'_>, at: u32, status: u16) {
+    fn head(&mut self, cx: &mut Cx<'_>, at: u32, status: u16, _facts: Option<HeadFacts>) {
         let call = self.calls.get(at);
         if !matches!(call.state, State::Waiting | State::Connecting) {
             return;

@@ -87,6 +87,7 @@ impl Core {
             return self.finish(cx);
         };
         match verdict {
+            Verdict::Quarantine { .. } => {}
             Verdict::Watch => ep.watched = true,
             Verdict::Eject { reason, nth } => {
                 ep.health = Health::Out(Out { reason, nth });

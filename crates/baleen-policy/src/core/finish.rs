@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use baleen_base::{CallId, Cause, ConnClose, Cx, Event, Failure, RefusalKind, RetryDenied, Sent};
+use baleen_base::{CallId, Cause, ConnClose, Cx, Event, Failure, RefusalKind, RetryDenied, Sent, Spend};
 
 use super::Core;
 use super::calls::State;
@@ -143,7 +143,7 @@ impl Core {
         let Some(route) = self.route_of(at) else { return Err(RetryDenied::Tries) };
         let (most, pool) = (route.params.tries, route.params.pool);
         let mut answer = route.retry(cx.rng, &facts);
-        if answer.is_ok() && !cx.shared.withdraw(route_id, cx.now, &pool) {
+        if answer.is_ok() && !cx.shared.withdraw(route_id, cx.now, &pool, Spend::Retry) {
             answer = Err(RetryDenied::Pool);
         }
         if let Err(why) = answer {
@@ -299,6 +299,7 @@ impl Core {
             endpoint,
             attempts,
             denied: call.denied,
+            retry_after: None,
         };
         let took = cx.now.since(call.arrived);
         self.actions.push_back(Action::Answer { call: id, refusal });

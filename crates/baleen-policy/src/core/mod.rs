@@ -91,6 +91,7 @@ impl Core {
             Input::Fleet(verdict) => self.fleet(cx, verdict),
             Input::SlotFree(cluster) => self.slot_free(cx, cluster),
             Input::Deadline => self.on_deadline(cx),
+            Input::Probed(..) => {}
         }
         None
     }

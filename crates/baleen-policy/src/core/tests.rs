@@ -64,7 +64,7 @@ impl Bench {
     }
 
     pub(super) fn set_of(&mut self, version: u64, ids: &[u32]) {
-        let endpoints = ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
+        let endpoints = ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1, zone: 0 }).collect();
         self.tell(Input::Apply(CLUSTER, Arc::new(EndpointSet { version, endpoints })));
     }
 
@@ -87,7 +87,7 @@ impl Bench {
 
     fn arrive_with(&mut self, set: impl FnOnce(&mut CallFacts)) -> CallId {
         let mut facts =
-            CallFacts { route: ROUTE, target: TARGET, client: None, idempotent: true, body: false };
+            CallFacts::new(ROUTE, TARGET);
         set(&mut facts);
         self.tell(Input::Arrive(facts)).expect("a call")
     }
@@ -138,7 +138,7 @@ impl Bench {
         self.event(id, AttemptEvent::Connected { conn: conn_id(conn) });
         self.event(id, AttemptEvent::Sending);
         self.event(id, AttemptEvent::RequestEnd);
-        self.event(id, AttemptEvent::Head { status });
+        self.event(id, AttemptEvent::Head { status, facts: None });
     }
 
     fn finish(&mut self, id: AttemptId, reusable: bool) {
@@ -450,7 +450,7 @@ fn an_early_response_while_the_body_goes_up() {
     let (id, _, _) = b.start();
     b.event(id, AttemptEvent::Connected { conn: conn_id(1) });
     b.event(id, AttemptEvent::Sending);
-    b.event(id, AttemptEvent::Head { status: 413 });
+    b.event(id, AttemptEvent::Head { status: 413, facts: None });
     assert_eq!(b.poll(), Some(Action::Forward { attempt: id }));
     b.event(id, AttemptEvent::Committed);
     b.event(id, AttemptEvent::RequestEnd);
@@ -616,7 +616,7 @@ fn each_refusal_before_an_attempt() {
     b.arrive_with(|f| f.route = RouteId(77));
     assert_eq!(b.answer().kind, RefusalKind::NoCluster);
     let mut b = Bench::new(1, |_, _| {});
-    let worker = WorkerParams { calls_max: 1 };
+    let worker = WorkerParams { calls_max: 1, ..WorkerParams::default() };
     b.tell(Input::Reconfigure(Arc::new(Params { worker, ..Params::default() })));
     b.arrive();
     b.start();
@@ -690,7 +690,7 @@ fn successes_are_told_while_watched_only() {
     b.arrive();
     let (id, _, _) = b.start();
     b.event(id, AttemptEvent::Sending);
-    b.event(id, AttemptEvent::Head { status: 500 });
+    b.event(id, AttemptEvent::Head { status: 500, facts: None });
     b.event(id, AttemptEvent::Committed);
     b.event(id, AttemptEvent::End { reusable: true });
     let cause = Cause::Status(500);
@@ -778,7 +778,7 @@ fn an_endpoint_that_hangs_is_avoided_also_when_downstreams_are_impatient() {
             }
             b.event(id, AttemptEvent::Sending);
             b.now = b.now + ms(2);
-            b.event(id, AttemptEvent::Head { status: 200 });
+            b.event(id, AttemptEvent::Head { status: 200, facts: None });
             b.finish(id, true);
         }
         assert_eq!(b.actions(), [], "nobody is blamed");

@@ -50,7 +50,7 @@ impl Bench {
     }
 
     fn set(&mut self, version: u64, ids: &[u32]) {
-        let endpoints = ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
+        let endpoints = ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1, zone: 0 }).collect();
         self.with(|f, cx| f.apply(cx, C, &EndpointSet { version, endpoints }));
     }
 

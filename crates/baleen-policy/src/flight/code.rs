@@ -6,9 +6,10 @@
 //! Not here: what entries mean. Tested: `tests.rs`.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use baleen_base::{
-    AttemptId, CallId, ClientId, ClusterId, ConnId, EndpointId, ListenerId, RouteId, TargetId,
+    AttemptId, CallId, ClientId, ClusterId, ConnId, EndpointId, Level, ListenerId, RouteId, TargetId,
     Tick, WorkerId,
 };
 
@@ -32,6 +33,8 @@ const NO: u8 = 32;
 const YES: u8 = 33;
 const NOBODY: u8 = 34;
 const SOMEBODY: u8 = 35;
+const WAIT: u8 = 36;
+const LEVEL: u8 = 37;
 const DEADLINE: u8 = 48;
 const CONN_CLOSED: u8 = 49;
 const SLOT_FREE: u8 = 50;
@@ -55,6 +58,8 @@ pub(super) enum Entry {
 pub(super) enum Answer {
     Bool(bool),
     Worker(Option<WorkerId>),
+    Wait(Duration),
+    Level(Level),
 }
 
 #[inline]
@@ -104,13 +109,7 @@ pub(super) fn put_input(out: &mut Vec<u8>, last: &mut Tick, now: Tick, input: &I
         Input::Arrive(f) => {
             out.push(ARRIVE);
             put_tick(out, last, now);
-            let flags = u8::from(f.idempotent) | u8::from(f.body) << 1;
-            out.push(flags | u8::from(f.client.is_some()) << 2);
-            put(out, u64::from(f.route.0));
-            put(out, u64::from(f.target.0));
-            if let Some(c) = f.client {
-                put_pair(out, c.slot, c.generation);
-            }
+            put_facts(out, f);
         }
         Input::Attempt(id, event) => put_attempt_event(out, last, now, *id, *event, input),
         Input::Client(id, event) => put_client_event(out, last, now, *id, *event),
@@ -132,7 +131,35 @@ pub(super) fn put_input(out: &mut Vec<u8>, last: &mut Tick, now: Tick, input: &I
         | Input::Apply(..)
         | Input::Bind(..)
         | Input::Reconfigure(_)
+        | Input::Probed(..)
         | Input::Fleet(_) => put_rare(out, last, now, input),
+    }
+}
+
+#[inline]
+fn put_facts(out: &mut Vec<u8>, f: &CallFacts) {
+    let CallFacts { route, target, client, idempotent, body, .. } = *f;
+    let plain = CallFacts { client, idempotent, body, ..CallFacts::new(route, target) };
+    let rest = plain != CallFacts { fingerprint: 0, ..*f };
+    let flags = u8::from(idempotent)
+        | u8::from(body) << 1
+        | u8::from(client.is_some()) << 2
+        | u8::from(f.fingerprint != 0) << 3
+        | u8::from(rest) << 4;
+    out.push(flags);
+    put(out, u64::from(route.0));
+    put(out, u64::from(target.0));
+    if let Some(c) = client {
+        put_pair(out, c.slot, c.generation);
+    }
+    if f.fingerprint != 0 {
+        out.extend_from_slice(&f.fingerprint.to_le_bytes());
+    }
+    if rest {
+        put(out, f.deadline.as_nanos());
+        out.extend_from_slice(&[f.priority, f.user, f.attempt]);
+        put(out, f.key);
+        put(out, f.sticky);
     }
 }
 
@@ -155,12 +182,15 @@ fn put_attempt_event(
         AttemptEvent::Connected { .. } => CONNECTED,
         AttemptEvent::Sending => SENDING,
         AttemptEvent::RequestEnd => REQUEST_END,
-        AttemptEvent::Head { .. } => HEAD,
+        AttemptEvent::Head { facts: None, .. } => HEAD,
         AttemptEvent::Committed => COMMITTED,
         AttemptEvent::Progress => PROGRESS,
         AttemptEvent::End { reusable: true } => END_REUSABLE,
         AttemptEvent::End { reusable: false } => END,
-        AttemptEvent::Tunnel | AttemptEvent::BodyGone | AttemptEvent::Failed(_) => {
+        AttemptEvent::Head { .. }
+        | AttemptEvent::Tunnel
+        | AttemptEvent::BodyGone
+        | AttemptEvent::Failed(_) => {
             return put_rare(out, last, now, input);
         }
     };
@@ -168,7 +198,7 @@ fn put_attempt_event(
     put_tick(out, last, now);
     put_attempt(out, id);
     match event {
-        AttemptEvent::Head { status } => put(out, u64::from(status)),
+        AttemptEvent::Head { status, .. } => put(out, u64::from(status)),
         AttemptEvent::Connected { conn } => put_pair(out, conn.slot, conn.generation),
         _ => {}
     }
@@ -229,6 +259,14 @@ pub(super) fn put_answer(out: &mut Vec<u8>, answer: Answer) {
         Answer::Worker(Some(w)) => {
             out.push(SOMEBODY);
             put(out, u64::from(w.0));
+        }
+        Answer::Wait(wait) => {
+            out.push(WAIT);
+            put(out, (Tick::ZERO + wait).as_nanos());
+        }
+        Answer::Level(level) => {
+            out.push(LEVEL);
+            put_pair(out, level.limit_milli, level.in_flight);
         }
     }
 }
@@ -300,7 +338,7 @@ impl<'a> Reader<'a> {
                 let event = match tag {
                     SENDING => AttemptEvent::Sending,
                     REQUEST_END => AttemptEvent::RequestEnd,
-                    HEAD => AttemptEvent::Head { status: self.small()? },
+                    HEAD => AttemptEvent::Head { status: self.small()?, facts: None },
                     COMMITTED => AttemptEvent::Committed,
                     CONNECTED => AttemptEvent::Connected { conn: self.conn()? },
                     PROGRESS => AttemptEvent::Progress,
@@ -319,6 +357,11 @@ impl<'a> Reader<'a> {
             NO | YES => Some(Entry::Answer(Answer::Bool(tag == YES))),
             NOBODY => Some(Entry::Answer(Answer::Worker(None))),
             SOMEBODY => Some(Entry::Answer(Answer::Worker(Some(WorkerId(self.small()?))))),
+            WAIT => Some(Entry::Answer(Answer::Wait(Duration::from_nanos(self.number()?)))),
+            LEVEL => {
+                let level = Level { limit_milli: self.small()?, in_flight: self.small()? };
+                Some(Entry::Answer(Answer::Level(level)))
+            }
             DEADLINE => Some(Entry::Input(self.tick()?, Input::Deadline)),
             CONN_CLOSED => Some(Entry::Input(self.tick()?, Input::ConnClosed(self.conn()?))),
             SLOT_FREE => {
@@ -354,6 +397,16 @@ impl<'a> Reader<'a> {
         let (route, target) = (RouteId(self.small()?), TargetId(self.small()?));
         let client = if flags & 4 != 0 { Some(self.client()?) } else { None };
         let (idempotent, body) = (flags & 1 != 0, flags & 2 != 0);
-        Some(CallFacts { route, target, client, idempotent, body })
+        let mut f = CallFacts { client, idempotent, body, ..CallFacts::new(route, target) };
+        if flags & 8 != 0 {
+            let bytes = [self.byte()?, self.byte()?, self.byte()?, self.byte()?];
+            f.fingerprint = u32::from_le_bytes(bytes);
+        }
+        if flags & 16 != 0 {
+            f.deadline = Tick::from_nanos(self.number()?);
+            (f.priority, f.user, f.attempt) = (self.byte()?, self.byte()?, self.byte()?);
+            (f.key, f.sticky) = (self.number()?, self.number()?);
+        }
+        Some(f)
     }
 }

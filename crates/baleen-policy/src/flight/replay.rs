@@ -5,8 +5,12 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::cell::{Cell, RefCell};
+use core::time::Duration;
 
-use baleen_base::{Cx, Event, Limit, Pool, Prng, RouteId, Shared, Sink, Tick, WorkerId};
+use baleen_base::{
+    ClusterId, Cx, Event, Level, Limit, Pool, Prng, Rate, RouteId, Shared, Sink, Spend, Tick,
+    WorkerId,
+};
 
 use super::Recording;
 use super::code::{Answer, Entry, Reader};
@@ -181,7 +185,29 @@ impl Shared for Answers<'_> {
 
     fn deposit(&self, _: RouteId, _: Tick, _: &Pool) {}
 
-    fn withdraw(&self, _: RouteId, _: Tick, _: &Pool) -> bool {
+    fn withdraw(&self, _: RouteId, _: Tick, _: &Pool, _: Spend) -> bool {
         self.yes_or_no("a retry")
     }
+
+    fn rate(&self, _: u64, _: Tick, _: &Rate) -> Duration {
+        match self.next("a token") {
+            Some(Answer::Wait(wait)) => wait,
+            _ => {
+                self.broken.set(self.broken.get().or(Some("a token")));
+                Duration::ZERO
+            }
+        }
+    }
+
+    fn level(&self, _: ClusterId) -> Level {
+        match self.next("a limit") {
+            Some(Answer::Level(level)) => level,
+            _ => {
+                self.broken.set(self.broken.get().or(Some("a limit")));
+                Level::default()
+            }
+        }
+    }
+
+    fn adapt(&self, _: ClusterId, _: u32, _: u32) {}
 }

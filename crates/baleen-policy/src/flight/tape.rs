@@ -4,8 +4,11 @@
 
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::time::Duration;
 
-use baleen_base::{Limit, Pool, Prng, RouteId, Shared, Tick, WorkerId};
+use baleen_base::{
+    ClusterId, Level, Limit, Pool, Prng, Rate, RouteId, Shared, Spend, Tick, WorkerId,
+};
 
 use super::code::{self, Answer};
 use super::{Recording, VERSION};
@@ -146,7 +149,23 @@ impl Shared for Taped<'_> {
         self.inner.deposit(route, now, pool);
     }
 
-    fn withdraw(&self, route: RouteId, now: Tick, pool: &Pool) -> bool {
-        self.yes_or_no(self.inner.withdraw(route, now, pool))
+    fn withdraw(&self, route: RouteId, now: Tick, pool: &Pool, spend: Spend) -> bool {
+        self.yes_or_no(self.inner.withdraw(route, now, pool, spend))
+    }
+
+    fn rate(&self, key: u64, now: Tick, rate: &Rate) -> Duration {
+        let answer = self.inner.rate(key, now, rate);
+        code::put_answer(&mut self.bytes.borrow_mut(), Answer::Wait(answer));
+        answer
+    }
+
+    fn level(&self, cluster: ClusterId) -> Level {
+        let answer = self.inner.level(cluster);
+        code::put_answer(&mut self.bytes.borrow_mut(), Answer::Level(answer));
+        answer
+    }
+
+    fn adapt(&self, cluster: ClusterId, seen_milli: u32, next_milli: u32) {
+        self.inner.adapt(cluster, seen_milli, next_milli);
     }
 }

@@ -16,13 +16,7 @@ impl Sink for Quiet {
 }
 
 fn facts() -> CallFacts {
-    CallFacts {
-        route: RouteId(0),
-        target: TargetId(0),
-        client: None,
-        idempotent: true,
-        body: false,
-    }
+    CallFacts::new(RouteId(0), TargetId(0))
 }
 
 /// An engine after `calls` calls, every third of which fails.
@@ -34,7 +28,7 @@ fn engine(calls: u32, entries: usize) -> Engine {
         clusters: alloc::vec![(ClusterId(0), params::ClusterParams::default())],
         ..params::Params::default()
     };
-    let endpoints = (0..4).map(|i| Endpoint { id: EndpointId(i), weight: 1 + i % 2 }).collect();
+    let endpoints = (0..4).map(|i| Endpoint { id: EndpointId(i), weight: 1 + i % 2, zone: 0 }).collect();
     let set = EndpointSet { version: 1, endpoints };
     let tell =
         |e: &mut Engine, ms, input| e.input(Tick::from_millis(ms), &mut Quiet, &ledger, input);
@@ -61,7 +55,7 @@ fn engine(calls: u32, entries: usize) -> Engine {
                 continue;
             }
             event(&mut e, AttemptEvent::RequestEnd);
-            event(&mut e, AttemptEvent::Head { status: 200 });
+            event(&mut e, AttemptEvent::Head { status: 200, facts: None });
             event(&mut e, AttemptEvent::Committed);
             event(&mut e, AttemptEvent::End { reusable: i % 5 != 0 });
         }
@@ -142,7 +136,7 @@ fn all_inputs() -> Vec<Input> {
         AttemptEvent::Connected { conn: ConnId { slot: 1, generation: u32::MAX } },
         AttemptEvent::Sending,
         AttemptEvent::RequestEnd,
-        AttemptEvent::Head { status: 599 },
+        AttemptEvent::Head { status: 599, facts: None },
         AttemptEvent::Committed,
         AttemptEvent::Progress,
         AttemptEvent::Tunnel,
@@ -230,7 +224,7 @@ fn crowded() -> Engine {
         clusters: alloc::vec![(ClusterId(0), cluster)],
         ..params::Params::default()
     };
-    let endpoints = (0..70).map(|i| Endpoint { id: EndpointId(i), weight: 1 + i % 3 }).collect();
+    let endpoints = (0..70).map(|i| Endpoint { id: EndpointId(i), weight: 1 + i % 3, zone: 0 }).collect();
     let set = EndpointSet { version: 1, endpoints };
     let mut tell = |ms: u64, input| {
         let now = Tick::from_millis(ms);
@@ -271,7 +265,7 @@ fn crowded() -> Engine {
             let events = [
                 AttemptEvent::Connected { conn },
                 AttemptEvent::Sending,
-                AttemptEvent::Head { status: 200 },
+                AttemptEvent::Head { status: 200, facts: None },
                 AttemptEvent::End { reusable: true },
             ];
             for event in events {

@@ -77,7 +77,7 @@ impl Setup {
             routes: vec![(ROUTE, self.route.clone())],
             clusters: vec![(CLUSTER, self.cluster.clone())],
             listeners: Vec::new(),
-            worker: WorkerParams { calls_max: self.calls_max },
+            worker: WorkerParams { calls_max: self.calls_max, ..WorkerParams::default() },
         }
     }
 }

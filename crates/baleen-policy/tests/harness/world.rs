@@ -171,7 +171,7 @@ impl<'a> World<'a> {
     fn begin(&mut self) {
         let params = Arc::new(self.setup.params());
         let endpoints =
-            (0..self.setup.endpoints).map(|i| Endpoint { id: EndpointId(i), weight: 1 }).collect();
+            (0..self.setup.endpoints).map(|i| Endpoint { id: EndpointId(i), weight: 1, zone: 0 }).collect();
         let set = Arc::new(EndpointSet { version: 1, endpoints });
         self.fleet_do(|f, cx| {
             f.reconfigure(cx, &params);
@@ -254,7 +254,7 @@ impl<'a> World<'a> {
         let w = self.rng.index(self.workers.len()) as u16;
         let idempotent = self.rng.unit() < self.setup.idempotent;
         let facts =
-            CallFacts { route: ROUTE, target: TARGET, client: None, idempotent, body: false };
+            CallFacts { idempotent, ..CallFacts::new(ROUTE, TARGET) };
         let now = self.now;
         let Worker { engine, calls, .. } = &mut self.workers[w as usize];
         let mut sink = Tagged(w, &mut self.events);
@@ -308,6 +308,7 @@ impl<'a> World<'a> {
             Action::Break { call, cause } => self.end(w, call, End::Broken(cause)),
             Action::CloseConn { conn, .. } => self.close(w, Some(conn)),
             Action::CloseClient { .. } => panic!("no clients here"),
+            Action::Probe { .. } => panic!("nobody probes here"),
             Action::Report(seen) => self.plan(FLEET, Ev::Report(w, seen)),
             Action::Wake { worker, cluster } => {
                 assert_eq!(cluster, CLUSTER);
@@ -431,7 +432,7 @@ impl<'a> World<'a> {
             return self.fail(w, id, Cause::ConnectionTerminated, Sent::Maybe);
         };
         run.headed = true;
-        self.attempt(w, id, AttemptEvent::Head { status });
+        self.attempt(w, id, AttemptEvent::Head { status, facts: None });
     }
 
     fn body_end(&mut self, w: u16, id: AttemptId) {

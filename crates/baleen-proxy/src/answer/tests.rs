@@ -23,6 +23,7 @@ fn refusal(kind: RefusalKind, cause: Option<Cause>) -> Refusal {
         cluster: Some(ClusterId(0)),
         endpoint: Some(EndpointId(0)),
         attempts: 3,
+        retry_after: None,
         denied: Some(RetryDenied::Tries),
     }
 }

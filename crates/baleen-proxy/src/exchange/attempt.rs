@@ -290,7 +290,7 @@ impl Client<'_> {
     fn head_came(&self, s: &mut Scratch, call: &mut Call, run: &mut Running) -> Option<Turn> {
         let driver = &self.w.driver;
         let status = s.response.status();
-        driver.attempt(self.id, run.id, AttemptEvent::Head { status });
+        driver.attempt(self.id, run.id, AttemptEvent::Head { status, facts: None });
         match driver.mail(self.id) {
             Some(Action::Forward { .. }) => match self.forward(s, call) {
                 Ok(()) => None,

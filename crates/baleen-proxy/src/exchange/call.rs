@@ -136,11 +136,11 @@ impl Client<'_> {
             s.down.observer = s.up.observer.clone();
         }
         let facts = CallFacts {
-            route: binding.route,
-            target: binding.target,
+            
             client: Some(self.id),
             idempotent: s.request.method().is_idempotent(),
             body: !s.up.is_taken(),
+            ..CallFacts::new(binding.route, binding.target)
         };
         self.w.driver.arrive(self.id, facts);
     }

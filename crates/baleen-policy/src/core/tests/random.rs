@@ -100,7 +100,7 @@ fn attempt_event(event: u8, conn: u32, status: u16, sent: bool) -> AttemptEvent 
         0 => AttemptEvent::Connected { conn: conn_id(conn) },
         1 => AttemptEvent::Sending,
         2 => AttemptEvent::RequestEnd,
-        3 | 4 => AttemptEvent::Head { status },
+        3 | 4 => AttemptEvent::Head { status, facts: None },
         5 => AttemptEvent::Committed,
         6 => AttemptEvent::Progress,
         7 => AttemptEvent::Tunnel,
@@ -149,7 +149,7 @@ fn params(concurrency: u32, queue: u32, balance: u8, idle_max: u32, tries: u16) 
         routes: alloc::vec![(ROUTE, route)],
         clusters: (0..3).map(|i| (ClusterId(i), cluster.clone())).collect(),
         listeners: alloc::vec![(ListenerId(0), listener)],
-        worker: WorkerParams { calls_max: 12 },
+        worker: WorkerParams { calls_max: 12, ..WorkerParams::default() },
     }
 }
 
@@ -165,11 +165,11 @@ impl Run {
         let newest = |n: usize, back: usize| n.checked_sub(1 + back);
         match op {
             Op::Arrive { client, idempotent, body, target } => Input::Arrive(CallFacts {
-                route: ROUTE,
-                target: TargetId(target),
+                
                 client: (client < 4).then_some(ClientId { slot: client, generation: 0 }),
                 idempotent,
                 body,
+                ..CallFacts::new(ROUTE, TargetId(target))
             }),
             Op::Attempt { back, nth_off, event, conn, status, sent } => {
                 let at = newest(self.attempts.len(), back);
@@ -193,7 +193,7 @@ impl Run {
             Op::Apply { cluster, version, mask } => {
                 let endpoints = (0..16u32)
                     .filter(|i| mask & (1 << i) != 0)
-                    .map(|i| Endpoint { id: EndpointId(i / 2 + 20 * cluster), weight: i })
+                    .map(|i| Endpoint { id: EndpointId(i / 2 + 20 * cluster), weight: i, zone: 0 })
                     .collect();
                 Input::Apply(ClusterId(cluster), Arc::new(EndpointSet { version, endpoints }))
             }
