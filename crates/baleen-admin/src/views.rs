@@ -133,33 +133,44 @@ pub fn cause_in_words(cause: Cause) -> String {
 pub fn reason_in_words(reason: EjectReason) -> String {
     match reason {
         EjectReason::ConsecutiveFailures { count, last } => {
-            let failures = if count == 1 { "failure" } else { "failures" };
-            format!("{count} {failures} in a row, the last: {}", cause_in_words(last))
+            format!("{} in a row, the last: {}", counted(count, "failure"), cause_in_words(last))
         }
         EjectReason::TrialFailed { last } => {
             format!("the trial request failed: {}", cause_in_words(last))
         }
         EjectReason::SuccessRate { requests, ok_ppm, min_ppm } => format!(
-            "{} of {requests} requests succeeded, at least {} are asked for",
+            "{} of its last {} succeeded, less than the {} that are asked for",
             percent(ok_ppm),
+            counted(requests, "request"),
             percent(min_ppm)
         ),
         EjectReason::SuccessOutlier { requests, ok_ppm, mean_ppm, needed_ppm } => format!(
-            "{} of {requests} requests succeeded, of its peers' {}; below {} is an outlier",
+            "{} of its last {} succeeded, with a mean of {} over the endpoints; below {} is an outlier",
             percent(ok_ppm),
+            counted(requests, "request"),
             percent(mean_ppm),
             percent(needed_ppm)
         ),
         EjectReason::LatencyOutlier { requests, mean_us, peers_us } => format!(
-            "{requests} answers took {:.1} ms in the mean, its peers' {:.1} ms",
-            f64::from(mean_us) / 1e3,
-            f64::from(peers_us) / 1e3
+            "its last {} took {} in the mean, the median of the other endpoints is {}",
+            counted(requests, "answer"),
+            millis(mean_us),
+            millis(peers_us)
         ),
     }
 }
 
+fn counted(n: u32, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+fn millis(us: u32) -> String {
+    format!("{:.1} ms", f64::from(us) / 1e3)
+}
+
+/// To a tenth, rounded down: what is not all is not shown as 100 %.
 fn percent(ppm: u32) -> String {
-    format!("{:.1}%", f64::from(ppm) / 1e4)
+    format!("{}.{}%", ppm / 10_000, ppm / 1000 % 10)
 }
 
 #[cfg(test)]
@@ -172,6 +183,27 @@ mod tests {
         assert_eq!(reason_in_words(reason), "5 failures in a row, the last: status 503");
         let reason = EjectReason::TrialFailed { last: Cause::ConnectRefused };
         assert_eq!(reason_in_words(reason), "the trial request failed: connection refused");
+        let reason = EjectReason::SuccessRate { requests: 300, ok_ppm: 666_666, min_ppm: 800_000 };
+        assert_eq!(
+            reason_in_words(reason),
+            "66.6% of its last 300 requests succeeded, less than the 80.0% that are asked for"
+        );
+        let reason = EjectReason::SuccessOutlier {
+            requests: 1,
+            ok_ppm: 999_999,
+            mean_ppm: 1_000_000,
+            needed_ppm: 52_300,
+        };
+        assert_eq!(
+            reason_in_words(reason),
+            "99.9% of its last 1 request succeeded, with a mean of 100.0% over the endpoints; below 5.2% is an outlier"
+        );
+        let reason =
+            EjectReason::LatencyOutlier { requests: 50, mean_us: 300_000, peers_us: 2_960 };
+        assert_eq!(
+            reason_in_words(reason),
+            "its last 50 answers took 300.0 ms in the mean, the median of the other endpoints is 3.0 ms"
+        );
         for cause in Cause::ALL {
             assert!(!cause_in_words(cause).contains('_'), "{cause:?}");
         }

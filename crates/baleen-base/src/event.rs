@@ -93,7 +93,7 @@ pub enum EjectReason {
         requests: u32,
         /// Share that succeeded, in parts per million.
         ok_ppm: u32,
-        /// The mean of its peers.
+        /// The mean over all endpoints that were compared, itself among them.
         mean_ppm: u32,
         /// What would have been enough.
         needed_ppm: u32,

@@ -1,36 +1,56 @@
 //! `[cluster]`: settings of concrete destinations.
 //!
-//! Not here: what contradicts what (`checks.rs`). Tested: in `tests/it/`.
+//! Not here: balancing, ejection, limits (modules of their own), and what contradicts what (`checks`). Tested: in `tests/it/`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use baleen_policy::params::{Balance, ClusterParams, PoolOrder, Share};
+use baleen_policy::params::{ClusterParams, PoolOrder, QueueOrder};
 
 use crate::diagnostic::Findings;
 use crate::endpoint::{self, Endpoint};
 use crate::layer::{layer, set};
-use crate::reader::{Reader, TableOrWord};
+use crate::reader::Reader;
+use crate::shell::ClusterShell;
 use crate::span::{At, Place};
 use crate::table::Def;
 use crate::tree::{Node, Table};
+
+mod balance;
+mod eject;
+mod limit;
+
+pub(crate) use balance::{BalanceLayer, SlowStartLayer, ZoneLayer};
+pub(crate) use eject::EjectLayer;
+pub(crate) use limit::{AdaptiveLayer, AdmissionLayer, CoDelLayer, ThrottleLayer};
 
 layer! {
     /// What a `[cluster]` table says.
     ClusterLayer {
         endpoints: Vec<Endpoint>,
-        balance: &'static str,
-        decay: Duration,
         connect_timeout: Duration,
         concurrency: u32,
+        endpoint_concurrency: Option<u32>,
         queue: u32,
         queue_timeout: Duration,
-        consecutive_failures: u32,
-        status_from: u16,
-        backoff: (Duration, Duration),
-        ceiling: Share,
-        panic: Share,
+        queue_order: QueueOrder,
+    } {
+        balance: BalanceLayer,
+        zone: ZoneLayer,
+        slow_start: SlowStartLayer,
+        adaptive: AdaptiveLayer,
+        codel: CoDelLayer,
+        admission: AdmissionLayer,
+        throttle: ThrottleLayer,
+        eject: EjectLayer,
+        pool: PoolLayer,
+    }
+}
+
+layer! {
+    /// What `pool` says.
+    PoolLayer {
         order: PoolOrder,
         idle: u32,
         idle_timeout: Duration,
@@ -53,62 +73,38 @@ pub(crate) fn read(
     {
         layer.endpoints = Some(endpoints(&list, r.findings));
     }
-    match r.table_or_word("balance") {
-        Some((def, TableOrWord::Table(table, place))) => {
-            let mut r = Reader::new(def, table, place, None, r.findings);
-            layer.balance = r.choice("kind");
-            layer.decay = r.duration("decay");
-            r.done();
-        }
-        Some((_, TableOrWord::Word(kind))) => {
-            layer.balance = crate::keys::BALANCES
-                .iter()
-                .find(|k| **k == kind.value)
-                .map(|k| At::new(*k, &kind.place))
-        }
-        None => {}
-    }
+    layer.balance = balance::read_balance(&mut r);
+    layer.zone = balance::read_zone(&mut r);
+    layer.slow_start = balance::read_slow_start(&mut r);
     layer.connect_timeout = r.duration("connect_timeout");
     layer.concurrency = r.integer("concurrency");
+    layer.endpoint_concurrency = r.integer_or_off("endpoint_concurrency");
+    layer.adaptive = limit::read_adaptive(&mut r);
     layer.queue = r.integer("queue");
     layer.queue_timeout = r.duration("queue_timeout");
-    match r.table_or_word("eject") {
-        Some((def, TableOrWord::Table(table, place))) => {
-            read_eject(def, table, place, &mut layer, r.findings)
-        }
-        Some((_, TableOrWord::Word(off))) => layer.consecutive_failures = Some(off.map(|_| 0)),
-        None => {}
-    }
+    layer.queue_order = r.choice("queue_order").map(|at| at.map(queue_order));
+    layer.codel = limit::read_codel(&mut r);
+    layer.admission = limit::read_admission(&mut r);
+    layer.throttle = limit::read_throttle(&mut r);
+    layer.eject = eject::read(&mut r);
     if let Some((def, table, place)) = r.table("pool") {
         let mut r = Reader::new(def, table, place, None, r.findings);
-        layer.order = r.choice("order").map(|at| at.map(pool_order));
-        layer.idle = r.integer("idle");
-        layer.idle_timeout = r.duration("idle_timeout");
-        layer.age = r.duration("age");
+        layer.pool.order = r.choice("order").map(|at| at.map(pool_order));
+        layer.pool.idle = r.integer("idle");
+        layer.pool.idle_timeout = r.duration("idle_timeout");
+        layer.pool.age = r.duration("age");
         r.done();
     }
     r.done();
     layer
 }
 
-fn read_eject(
-    def: &'static Def,
-    table: &Table,
-    place: &Place,
-    layer: &mut ClusterLayer,
-    findings: &mut Findings,
-) {
-    let mut r = Reader::new(def, table, place, None, findings);
-    layer.consecutive_failures = r.integer("consecutive_failures");
-    layer.status_from = r.integer("status_from");
-    layer.backoff = r.duration_range("backoff");
-    layer.ceiling = r.share("ceiling");
-    layer.panic = r.share("panic");
-    r.done();
-}
-
 fn pool_order(word: &str) -> PoolOrder {
     if word == "random" { PoolOrder::Random } else { PoolOrder::LeastRecentlyUsed }
+}
+
+fn queue_order(word: &str) -> QueueOrder {
+    if word == "fifo" { QueueOrder::Fifo } else { QueueOrder::AdaptiveLifo }
 }
 
 fn endpoints(list: &At<Vec<&Node>>, findings: &mut Findings) -> At<Vec<Endpoint>> {
@@ -137,31 +133,34 @@ impl ClusterLayer {
     /// The parameters of a cluster.
     pub(crate) fn params(&self, name: &str) -> ClusterParams {
         let mut p = ClusterParams { name: name.to_owned(), ..ClusterParams::default() };
-        let before = match p.balance {
-            Balance::PeakEwma { decay } => decay,
-            _ => Duration::from_secs(10),
-        };
-        p.balance = match self.balance.as_ref().map(|at| at.value) {
-            Some("round-robin") => Balance::RoundRobin,
-            Some("random") => Balance::Random,
-            Some("least-loaded") => Balance::LeastLoaded,
-            _ => Balance::PeakEwma { decay: self.decay.as_ref().map_or(before, |at| at.value) },
-        };
+        p.balance = self.balance.params();
+        p.zone = self.zone.params();
+        p.slow_start = self.slow_start.params();
         set(&mut p.connect_timeout, &self.connect_timeout);
         set(&mut p.concurrency, &self.concurrency);
+        if let Some(most) = &self.endpoint_concurrency {
+            p.endpoint_concurrency = most.value.unwrap_or(u32::MAX);
+        }
+        p.adaptive = self.adaptive.params();
         set(&mut p.queue, &self.queue);
         set(&mut p.queue_timeout, &self.queue_timeout);
-        set(&mut p.eject.consecutive_failures, &self.consecutive_failures);
-        set(&mut p.eject.status_from, &self.status_from);
-        set(&mut p.eject.ceiling, &self.ceiling);
-        set(&mut p.eject.panic, &self.panic);
-        if let Some(backoff) = &self.backoff {
-            (p.eject.backoff_min, p.eject.backoff_max) = backoff.value;
-        }
-        set(&mut p.pool.order, &self.order);
-        set(&mut p.pool.idle_max, &self.idle);
-        set(&mut p.pool.idle_timeout, &self.idle_timeout);
-        set(&mut p.pool.age_max, &self.age);
+        set(&mut p.queue_order, &self.queue_order);
+        p.codel = self.codel.params();
+        p.admission = self.admission.params();
+        p.throttle = self.throttle.params();
+        p.eject = self.eject.params();
+        set(&mut p.pool.order, &self.pool.order);
+        set(&mut p.pool.idle_max, &self.pool.idle);
+        set(&mut p.pool.idle_timeout, &self.pool.idle_timeout);
+        set(&mut p.pool.age_max, &self.pool.age);
         p
+    }
+
+    /// What only the proxy sees of them.
+    pub(crate) fn shell(&self) -> ClusterShell {
+        let mut shell = ClusterShell::default();
+        set(&mut shell.probe_path, &self.balance.probe_path);
+        set(&mut shell.probe_timeout, &self.balance.probe_timeout);
+        shell
     }
 }

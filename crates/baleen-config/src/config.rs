@@ -5,17 +5,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use baleen_policy::params::{CLUSTERS_MAX, ClusterParams, ROUTES_MAX, RouteParams};
+use baleen_policy::params::{CLUSTERS_MAX, ClusterParams, Peer, ROUTES_MAX, RouteParams};
 
 use crate::cluster::{self, ClusterLayer};
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::endpoint::Endpoint;
+use crate::files::Files;
 use crate::listener::{self, Listener, ReadListener};
 use crate::name;
 use crate::nearest::nearest;
+use crate::number;
 use crate::reader::Reader;
 use crate::route::{self, RouteLayer};
+use crate::shell::{ClusterShell, RouteShell, zone_hash};
 use crate::span::{At, Place};
 use crate::table::Def;
 use crate::target::TargetSpec;
@@ -50,6 +54,12 @@ pub struct Config {
     clusters: BTreeMap<String, ClusterParams>,
     endpoints: BTreeMap<String, Vec<Endpoint>>,
     references: Vec<At<String>>,
+    route_shell: Arc<RouteShell>,
+    route_shells: BTreeMap<String, Arc<RouteShell>>,
+    cluster_shell: Arc<ClusterShell>,
+    cluster_shells: BTreeMap<String, Arc<ClusterShell>>,
+    zone: u32,
+    peers: Option<Peer>,
 }
 
 impl Config {
@@ -67,6 +77,37 @@ impl Config {
         own.unwrap_or_else(|| ClusterParams { name: name.to_owned(), ..self.cluster.clone() })
     }
 
+    /// What only the proxy sees of a logical name's settings.
+    #[must_use]
+    pub fn route_shell(&self, name: &str) -> Arc<RouteShell> {
+        Arc::clone(self.route_shells.get(name).unwrap_or(&self.route_shell))
+    }
+
+    /// What only the proxy sees of a cluster's settings.
+    #[must_use]
+    pub fn cluster_shell(&self, name: &str) -> Arc<ClusterShell> {
+        Arc::clone(self.cluster_shells.get(name).unwrap_or(&self.cluster_shell))
+    }
+
+    /// The logical name that takes a request of this name when it would be refused. It is one of [`Config::logical_names`].
+    #[must_use]
+    pub fn fallback_of(&self, name: &str) -> Option<&str> {
+        let shell = self.route_shells.get(name).unwrap_or(&self.route_shell);
+        shell.fallback.as_deref().filter(|to| *to != name)
+    }
+
+    /// The zone of this process; 0 for none.
+    #[must_use]
+    pub fn zone(&self) -> u32 {
+        self.zone
+    }
+
+    /// This process among its peers.
+    #[must_use]
+    pub fn peers(&self) -> Option<Peer> {
+        self.peers
+    }
+
     /// Where a logical name leads: as `to` says, else `/svc/NAME` to the cluster NAME. `None` for a name of another form.
     #[must_use]
     pub fn target_of(&self, name: &str) -> Option<TargetSpec> {
@@ -80,8 +121,8 @@ impl Config {
         self.endpoints.get(cluster).map(Vec::as_slice)
     }
 
-    /// The logical names that the configuration mentions: those with settings of their own and those that listeners and
-    /// rules always give. Others come to be when requests ask for them. Sorted.
+    /// The logical names that the configuration mentions: those with settings of their own, those that listeners and
+    /// rules always give, and those that others fall back to. Others come to be when requests ask for them. Sorted.
     #[must_use]
     pub fn logical_names(&self) -> Vec<&str> {
         let templates = self
@@ -89,7 +130,10 @@ impl Config {
             .iter()
             .flat_map(|l| l.rules.iter().map(|r| &r.name).chain(std::iter::once(&l.name)));
         let fixed = templates.filter_map(|t| t.fixed());
-        let names: BTreeSet<&str> = fixed.chain(self.routes.keys().map(String::as_str)).collect();
+        let shells = self.route_shells.values().chain([&self.route_shell]);
+        let fallbacks = shells.filter_map(|shell| shell.fallback.as_deref());
+        let routes = self.routes.keys().map(String::as_str);
+        let names: BTreeSet<&str> = fixed.chain(routes).chain(fallbacks).collect();
         names.into_iter().collect()
     }
 
@@ -132,6 +176,8 @@ pub(crate) struct Draft {
     pub(crate) listeners_whole: bool,
     /// There is one, be it wrong.
     pub(crate) has_namer: bool,
+    pub(crate) zone: Option<At<String>>,
+    pub(crate) peers: Option<At<Peer>>,
     pub(crate) admin: Option<At<Option<SocketAddr>>>,
     pub(crate) listeners: Vec<ReadListener>,
     pub(crate) services_dir: Option<At<PathBuf>>,
@@ -150,7 +196,7 @@ impl Draft {
             found.extend(route.to.iter().flat_map(|to| to.value.clusters.iter().cloned()));
         }
         for (name, place) in self.fixed_names() {
-            let own = self.routes.get(name).is_some_and(|(_, r)| r.to.is_some());
+                let own = self.routes.get(name).is_some_and(|(_, r)| r.to.is_some());
             if let Some(cluster) = name::cluster_of(name).filter(|_| !own) {
                 found.push(At::new(cluster.to_owned(), place));
             }
@@ -165,19 +211,43 @@ impl Draft {
             let rules = rules.filter_map(|(rule, (_, place))| Some((rule.name.fixed()?, place)));
             rules.chain(l.listener.name.fixed().map(|name| (name, &l.name)))
         });
-        listeners.chain(self.routes.iter().map(|(name, (place, _))| (name.as_str(), place)))
+        let routes = self.routes.iter().map(|(name, (place, _))| (name.as_str(), place));
+        listeners.chain(routes).chain(self.fallbacks())
+    }
+
+    /// The names that other names fall back to, with where that is said.
+    pub(crate) fn fallbacks(&self) -> impl Iterator<Item = (&str, &Place)> {
+        let routes = self.routes.values().map(|(_, route)| route).chain([&self.route]);
+        routes.filter_map(|r| {
+            let at = r.fallback.as_ref()?;
+            Some((at.value.as_deref()?, &at.place))
+        })
     }
 }
 
-/// Makes a configuration of a tree. `broken` says that part of it could not be read.
+/// How a tree came to be.
+pub(crate) struct Asked<'a> {
+    /// Where the first file begins.
+    pub(crate) root: &'a Place,
+    /// Part of it could not be read.
+    pub(crate) broken: bool,
+    /// Where further files are read from.
+    pub(crate) disk: &'a dyn Files,
+}
+
+/// Makes a configuration of a tree.
 pub(crate) fn read(
     table: &Table,
-    root: &Place,
-    broken: bool,
+    asked: &Asked<'_>,
     files: Vec<PathBuf>,
     findings: &mut Findings,
 ) -> Option<Config> {
-    let mut r = Reader::new(&keys::ROOT, table, root, None, findings);
+    let mut r = Reader::new(&keys::ROOT, table, asked.root, None, findings);
+    let zone = r.text("zone", number::zone);
+    let peers = match r.table("peers") {
+        Some((def, table, place)) => read_peers(def, table, place, r.findings),
+        None => None,
+    };
     let workers = r.integer("workers").map(|at| at.value);
     let _ = r.entry("include");
     let admin = match r.table("admin") {
@@ -201,7 +271,7 @@ pub(crate) fn read(
         Some((def, table, place)) => read_recorder(def, table, place, r.findings),
         None => None,
     };
-    let (route, routes) = match r.table("route") {
+    let (mut route, mut routes) = match r.table("route") {
         Some(found) => read_routes(found, r.findings),
         None => Default::default(),
     };
@@ -209,10 +279,15 @@ pub(crate) fn read(
         Some(found) => read_clusters(found, r.findings),
         None => Default::default(),
     };
+    for route in routes.values_mut().map(|(_, route)| route).chain([&mut route]) {
+        route.answer.load(asked.disk, r.findings);
+    }
     r.done();
     let listeners = listeners.into_iter().flatten().collect();
     let draft = Draft {
-        root: root.clone(),
+        root: asked.root.clone(),
+        zone,
+        peers,
         no_listener,
         listeners_whole,
         has_namer: has("namer").is_some(),
@@ -225,7 +300,7 @@ pub(crate) fn read(
         cluster,
         clusters,
     };
-    if !broken {
+    if !asked.broken {
         checks::all(&draft, findings);
     }
     (!findings.has_errors()).then(|| finish(draft, workers, files))
@@ -239,6 +314,12 @@ fn finish(draft: Draft, workers: Option<u16>, files: Vec<PathBuf>) -> Config {
     };
     let cluster = |(name, (_, layer)): (&String, &(Place, ClusterLayer))| {
         (name.clone(), layer.over(&draft.cluster).params(name))
+    };
+    let route_shell = |(name, (_, layer)): (&String, &(Place, RouteLayer))| {
+        (name.clone(), Arc::new(layer.over(&draft.route).shell()))
+    };
+    let cluster_shell = |(name, (_, layer)): (&String, &(Place, ClusterLayer))| {
+        (name.clone(), Arc::new(layer.over(&draft.cluster).shell()))
     };
     let to = |(name, (_, layer)): (&String, &(Place, RouteLayer))| {
         layer.to.as_ref().map(|to| (name.clone(), to.value.spec.clone()))
@@ -259,6 +340,12 @@ fn finish(draft: Draft, workers: Option<u16>, files: Vec<PathBuf>) -> Config {
         clusters: draft.clusters.iter().map(cluster).collect(),
         endpoints: draft.clusters.iter().filter_map(endpoints).collect(),
         references,
+        route_shell: Arc::new(draft.route.shell()),
+        route_shells: draft.routes.iter().map(route_shell).collect(),
+        cluster_shell: Arc::new(draft.cluster.shell()),
+        cluster_shells: draft.clusters.iter().map(cluster_shell).collect(),
+        zone: draft.zone.as_ref().map_or(0, |at| zone_hash(&at.value)),
+        peers: draft.peers.as_ref().map(|at| at.value),
         listeners: draft.listeners.into_iter().map(|l| l.listener).collect(),
     }
 }
@@ -273,6 +360,28 @@ fn read_admin(
     let listen = r.address_or_off("listen");
     r.done();
     listen
+}
+
+fn read_peers(
+    def: &'static Def,
+    table: &Table,
+    place: &Place,
+    findings: &mut Findings,
+) -> Option<At<Peer>> {
+    let mut r = Reader::new(def, table, place, None, findings);
+    let (index, count) = (r.integer("index"), r.integer("count"));
+    let (index, count): (At<u32>, At<u32>) = (index?, count?);
+    r.done();
+    if index.value >= count.value {
+        let title = format!("there is no peer {} among {}", index.value, count.value);
+        findings.push(
+            Diagnostic::error(&index.place, title)
+                .label(format!("expected 0 to {}: peers are counted from 0", count.value - 1))
+                .related(&count.place, "so many there are"),
+        );
+        return None;
+    }
+    Some(At::new(Peer { index: index.value, count: count.value }, &index.place))
 }
 
 fn read_recorder(

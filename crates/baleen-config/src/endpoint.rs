@@ -1,5 +1,5 @@
-//! Endpoints as they are written, in the configuration and in the files of the files namer: `127.0.0.1:9001` or
-//! `127.0.0.1:9001 2`, the second being a weight.
+//! Endpoints as they are written, in the configuration and in the files of the files namer: `127.0.0.1:9001`,
+//! `127.0.0.1:9001 2`, the second being a weight, or `127.0.0.1:9001 2 zone=eu-1`.
 //!
 //! Not here: watching files (`baleen-discovery`). Tested: below.
 
@@ -10,6 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
+use crate::nearest::nearest;
+use crate::number;
+use crate::shell::zone_hash;
 use crate::span::{Place, Source};
 use crate::value::{self, Wrong};
 
@@ -27,6 +30,8 @@ pub struct Endpoint {
     pub addr: SocketAddr,
     /// Its share of traffic in relation to the others; 1 unless said otherwise.
     pub weight: u32,
+    /// Its zone ([`crate::zone_hash`]); 0 when it has none.
+    pub zone: u32,
 }
 
 /// Why a line is no endpoint, and which bytes of it are to blame.
@@ -40,7 +45,7 @@ pub struct LineError {
     pub wrong: Wrong,
 }
 
-/// Reads `host:port [weight]`. Spaces around it are allowed.
+/// Reads `host:port [weight] [zone=NAME]`. Spaces around it are allowed.
 pub fn parse_endpoint(line: &str) -> Result<Endpoint, LineError> {
     let mut words = words(line);
     let fail = |span: Range<usize>, title: &str, wrong: Wrong| LineError {
@@ -60,18 +65,27 @@ pub fn parse_endpoint(line: &str) -> Result<Endpoint, LineError> {
     if addr.ip().is_unspecified() {
         return Err(fail(span, not, Wrong::new("this address can only be listened on")));
     }
-    let weight = match words.next() {
-        None => 1,
-        Some((span, text)) => weight(text).map_err(|wrong| fail(span, "not a weight", wrong))?,
-    };
-    match words.next() {
-        None => Ok(Endpoint { addr, weight }),
-        Some((span, _)) => {
-            let wrong =
-                Wrong::new("expected the end of the line: an address, then at most a weight");
-            Err(fail(span.start..line.trim_end().len(), "too much in one line", wrong))
+    let (mut weight, mut zone) = (None, None);
+    for (span, text) in words {
+        let again = Wrong::new("it was said before in this line");
+        if let Some(name) = text.strip_prefix("zone=") {
+            let part = span.end - name.len()..span.end;
+            let name = number::zone(name).map_err(|wrong| fail(part, "not a zone", wrong))?;
+            if zone.replace(zone_hash(&name)).is_some() {
+                return Err(fail(span, "two zones in one line", again));
+            }
+        } else if zone.is_none() && weight.is_none() {
+            let number = self::weight(text).map_err(|wrong| fail(span, "not a weight", wrong))?;
+            weight = Some(number);
+        } else {
+            let wrong = Wrong::new(
+                "expected the end of the line: an address, then at most a weight, then at most a zone",
+            );
+            let end = line.trim_end().len();
+            return Err(fail(span.start..end, "too much in one line", wrong));
         }
     }
+    Ok(Endpoint { addr, weight: weight.unwrap_or(1), zone: zone.unwrap_or(0) })
 }
 
 fn weight(text: &str) -> Result<u32, Wrong> {
@@ -79,7 +93,13 @@ fn weight(text: &str) -> Result<u32, Wrong> {
     let number = text.parse::<u32>().ok().filter(|n| digits && (1..=WEIGHT_MAX).contains(n));
     number.ok_or_else(|| {
         let wrong = Wrong::new(format!("expected a whole number from 1 to {WEIGHT_MAX}"));
-        if text == "0" { wrong.hint("leave the line out to send nothing there") } else { wrong }
+        match text.split_once(['=', ':']) {
+            Some((key, name)) if nearest(key, ["zone"]).is_some() => {
+                wrong.hint(format!("did you mean `zone={name}`?"))
+            }
+            _ if text == "0" => wrong.hint("leave the line out to send nothing there"),
+            _ => wrong,
+        }
     })
 }
 
@@ -153,8 +173,11 @@ mod tests {
     #[test]
     fn lines() {
         let addr: SocketAddr = "127.0.0.1:9001".parse().unwrap();
-        assert_eq!(parse_endpoint("127.0.0.1:9001"), Ok(Endpoint { addr, weight: 1 }));
-        assert_eq!(parse_endpoint("  localhost:9001\t 7 "), Ok(Endpoint { addr, weight: 7 }));
+        assert_eq!(parse_endpoint("127.0.0.1:9001"), Ok(Endpoint { addr, weight: 1, zone: 0 }));
+        assert_eq!(parse_endpoint("  localhost:9001\t 7 "), Ok(Endpoint { addr, weight: 7, zone: 0 }));
+        let zone = zone_hash("eu-1");
+        assert_eq!(parse_endpoint("127.0.0.1:9001 zone=eu-1"), Ok(Endpoint { addr, weight: 1, zone }));
+        assert_eq!(parse_endpoint("127.0.0.1:9001 3 zone=eu-1"), Ok(Endpoint { addr, weight: 3, zone }));
         for (bad, span) in [
             ("", 0..0),
             ("web:80", 0..6),
@@ -165,6 +188,11 @@ mod tests {
             ("127.0.0.1:80 +1", 13..15),
             ("127.0.0.1:80 1 2 3 ", 15..18),
             ("127.0.0.1:80 65536", 13..18),
+            ("127.0.0.1:80 zone=", 18..18),
+            ("127.0.0.1:80 zone=a/b", 18..21),
+            ("127.0.0.1:80 zone=a zone=b", 20..26),
+            ("127.0.0.1:80 zone=a 2", 20..21),
+            ("127.0.0.1:80 1 zone:a", 15..21),
         ] {
             assert_eq!(parse_endpoint(bad).unwrap_err().span, span, "{bad}");
         }

@@ -10,6 +10,7 @@
 mod checks;
 mod cluster;
 mod config;
+mod degraded;
 mod diagnostic;
 mod endpoint;
 mod files;
@@ -18,11 +19,14 @@ mod layer;
 mod listener;
 mod name;
 mod nearest;
+mod number;
 mod reader;
 mod reference;
 mod render;
+mod retry;
 mod route;
 mod schema;
+mod shell;
 mod span;
 pub mod table;
 mod target;
@@ -43,6 +47,10 @@ pub use name::{HostPattern, LABEL_BYTES_MAX, NAME_BYTES_MAX, NameTemplate, is_la
 pub use reference::{defaults_toml, reference_markdown};
 pub use render::{Look, render, summary, to_json};
 pub use schema::schema_json;
+pub use shell::{
+    ANSWER_BYTES_MAX, ClusterShell, KeySource, Methods, Network, RouteShell, Stale, StaticAnswer, Sticky,
+    zone_hash,
+};
 pub use span::{At, Place, Source};
 pub use target::TargetSpec;
 pub use value::{
@@ -64,7 +72,8 @@ pub fn load_from(files: &dyn Files, path: &Path) -> Loaded {
     let read = files::read(files, path, &mut findings);
     let root = config::root_place(&read.sources, path);
     let names = read.sources.iter().map(|s| s.name.clone()).collect();
-    let config = config::read(&read.table, &root, read.broken, names, &mut findings);
+    let asked = config::Asked { root: &root, broken: read.broken, disk: files };
+    let config = config::read(&read.table, &asked, names, &mut findings);
     let diagnostics = findings.finish(&read.sources);
     match config {
         Some(config) => Ok((config, diagnostics)),

@@ -4,17 +4,23 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use baleen_policy::params::ClientParams;
 
-use crate::diagnostic::Findings;
+use crate::diagnostic::{Diagnostic, Findings};
 use crate::layer::set;
 use crate::name::{HostPattern, NameTemplate};
+use crate::number;
 use crate::reader::Reader;
+use crate::shell::Network;
 use crate::span::{At, Place};
 use crate::table::Def;
 use crate::tree::Table;
 use crate::value::{self, Wrong};
+
+/// Clocks of callers that keep their time by NTP are nearer than this.
+const DEADLINE_SKEW: Duration = Duration::from_millis(100);
 
 /// A place where connections are accepted.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,6 +41,10 @@ pub struct Listener {
     pub client: ClientParams,
     /// Bounds of what is parsed.
     pub limits: HeadLimits,
+    /// Callers whose word about deadlines and priorities is believed; nobody when empty.
+    pub trusted_callers: Vec<Network>,
+    /// How far apart this clock and a trusted caller's may be: absolute deadlines are believed up to this much.
+    pub deadline_skew: Duration,
 }
 
 /// What is spoken on a listener.
@@ -81,6 +91,8 @@ pub struct Rule {
     pub path: Option<String>,
     /// The logical name.
     pub name: NameTemplate,
+    /// How urgent these requests are: 0 most, 7 least.
+    pub priority: Option<u8>,
 }
 
 impl Rule {
@@ -115,6 +127,8 @@ pub(crate) struct ReadListener {
     pub(crate) request_line_bytes: Option<At<u32>>,
     pub(crate) min_rate: Option<At<u32>>,
     pub(crate) min_rate_grace: Option<Place>,
+    pub(crate) trusted_callers: Vec<At<Network>>,
+    pub(crate) deadline_skew: Option<At<Duration>>,
 }
 
 /// Reads a `[[listener]]`. `None` when it has no address.
@@ -145,6 +159,8 @@ pub(crate) fn read(
     set(&mut limits.head_bytes, &head_bytes);
     set(&mut limits.fields, &r.integer("fields"));
     set(&mut limits.request_line_bytes, &request_line_bytes);
+    let trusted_callers = networks(&mut r);
+    let deadline_skew = r.duration("deadline_skew");
     let rules: Vec<_> = r
         .tables("rule")
         .into_iter()
@@ -162,6 +178,8 @@ pub(crate) fn read(
         access_log: access_log.map_or(AccessLog::Off, |at| at.value),
         client,
         limits,
+        trusted_callers: trusted_callers.iter().map(|at| at.value).collect(),
+        deadline_skew: deadline_skew.as_ref().map_or(DEADLINE_SKEW, |at| at.value),
     };
     Some(ReadListener {
         listener,
@@ -172,7 +190,24 @@ pub(crate) fn read(
         request_line_bytes,
         min_rate,
         min_rate_grace: grace.map(|at| at.place),
+        trusted_callers,
+        deadline_skew,
     })
+}
+
+fn networks(r: &mut Reader<'_, '_>) -> Vec<At<Network>> {
+    let mut found: Vec<At<Network>> = Vec::new();
+    for node in r.texts("trusted_callers").map(|at| at.value).unwrap_or_default() {
+        match number::network(node.as_str().unwrap_or("")) {
+            Ok(network) => found.push(At::new(network, &node.place)),
+            Err(wrong) => r.findings.push(
+                Diagnostic::error(&node.place, "invalid value for `trusted_callers`")
+                    .label(wrong.label)
+                    .maybe_hint(wrong.hint),
+            ),
+        }
+    }
+    found
 }
 
 fn access_log(text: &str, place: &Place) -> Result<AccessLog, Wrong> {
@@ -194,12 +229,14 @@ fn read_rule(
     let host = r.text("host", HostPattern::parse);
     let path = r.text("path", path_prefix);
     let name = r.text("name", NameTemplate::parse);
+    let priority = r.integer("priority");
     r.done();
     let name = name?;
     let rule = Rule {
         host: host.map(|at| at.value),
         path: path.and_then(|at| at.value),
         name: name.value,
+        priority: priority.map(|at| at.value),
     };
     Some((rule, place.clone(), name.place))
 }

@@ -10,6 +10,7 @@ use baleen_policy::params::Share;
 
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::nearest::nearest;
+use crate::number;
 use crate::span::{At, Place};
 use crate::table::{Def, Key, Kind, Stands, one_of};
 use crate::tree::{Entry, Node, Table, Value};
@@ -22,6 +23,8 @@ const NUMBERS_MAX: usize = 256;
 pub(crate) enum TableOrWord<'a> {
     Table(&'a Table, &'a Place),
     Word(At<&'a str>),
+    /// A string that is none of the words, where a value may stand for one setting.
+    Value(At<&'a str>),
 }
 
 /// Reads one table.
@@ -91,6 +94,23 @@ impl<'a, 'f> Reader<'a, 'f> {
         key
     }
 
+    /// Warns of settings that the kind chosen in the same table does not have.
+    pub(crate) fn only_for(&mut self, kind: Option<&At<&'static str>>) {
+        let Some(kind) = kind else { return };
+        for entry in self.table {
+            let Some(key) = self.def.key(&entry.key) else { continue };
+            if key.kinds.is_empty() || key.kinds.contains(&kind.value) {
+                continue;
+            }
+            let kinds: Vec<String> = key.kinds.iter().map(|k| format!("`{k}`")).collect();
+            let has = if kinds.len() == 1 { "has" } else { "have" };
+            let title = format!("`{}` has no effect", key.name);
+            let label = format!("only {} {has} it", kinds.join(" and "));
+            let warning = Diagnostic::warning(&entry.node.place, title).label(label);
+            self.findings.push(warning.related(&kind.place, "this kind has not"));
+        }
+    }
+
     /// The value of a key as it is.
     pub(crate) fn entry(&mut self, name: &'static str) -> Option<&'a Entry> {
         self.key(name)?;
@@ -123,10 +143,21 @@ impl<'a, 'f> Reader<'a, 'f> {
             (Value::Integer(Some(n @ 0..=100)), Kind::Share) => {
                 Some(format!("did you mean \"{n}%\"?"))
             }
-            (Value::Boolean, Kind::TableOr(..) | Kind::AddressOr(_) | Kind::Rate(_)) => {
-                let text = node.place.source.text.get(node.place.span.clone());
-                (text == Some("false")).then(|| "did you mean \"off\"?".into())
+            (Value::Integer(Some(n)), Kind::Frequency(_)) => {
+                Some(format!("did you mean \"{n}/s\"?"))
             }
+            (Value::Integer(Some(n)), Kind::Percent(min, max) | Kind::PercentOr(min, max, _)) => {
+                let fits = (i64::from(*min)..=i64::from(*max)).contains(n);
+                fits.then(|| format!("did you mean \"{n}%\"?"))
+            }
+            (
+                Value::Boolean(false),
+                Kind::TableOr(..)
+                | Kind::TableOrValue(..)
+                | Kind::PercentOr(..)
+                | Kind::AddressOr(_)
+                | Kind::Rate(_),
+            ) => Some("did you mean \"off\"?".into()),
             _ => None,
         };
         self.wrong(key.name, &node.place, Wrong { label, hint });
@@ -157,7 +188,9 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     fn integer_of<T: TryFrom<i64>>(&mut self, key: &Key, node: &Node) -> Option<At<T>> {
-        let (Kind::Integer(min, max) | Kind::Integers(min, max)) = key.kind else {
+        let (Kind::Integer(min, max) | Kind::Integers(min, max) | Kind::IntegerOr(min, max, _)) =
+            key.kind
+        else {
             debug_assert!(false, "`{}` is no number", key.name);
             return None;
         };
@@ -179,6 +212,117 @@ impl<'a, 'f> Reader<'a, 'f> {
             &node.place,
             Wrong { label, hint: unquoted.map(|n| format!("did you mean {n}, without quotes?")) },
         );
+        None
+    }
+
+    /// A whole number, or `None` for the word that stands for nothing.
+    pub(crate) fn integer_or_off<T: TryFrom<i64>>(
+        &mut self,
+        name: &'static str,
+    ) -> Option<At<Option<T>>> {
+        let (key, node) = self.node(name)?;
+        let off = match (&node.value, &key.kind) {
+            (Value::String(text), Kind::IntegerOr(_, _, words)) => words.contains(&text.as_str()),
+            _ => false,
+        };
+        if off {
+            return Some(At::new(None, &node.place));
+        }
+        let found = match node.value {
+            Value::String(_) | Value::Boolean(_) if !is_number(node) => {
+                let label = format!("expected {}", key.kind.expected());
+                let off = match &node.value {
+                    Value::String(text) => nearest(text, ["off"]).is_some(),
+                    value => matches!(value, Value::Boolean(false)),
+                };
+                let hint = off.then(|| "did you mean \"off\"?".into());
+                self.wrong(name, &node.place, Wrong { label, hint });
+                None
+            }
+            _ => self.integer_of(key, node),
+        };
+        found.map(|at| at.map(Some))
+    }
+
+    /// A number with a point, in thousandths; in quotes or without.
+    pub(crate) fn decimal(&mut self, name: &'static str) -> Option<At<u32>> {
+        let (key, node) = self.node(name)?;
+        let Kind::Decimal(min, max) = key.kind else {
+            debug_assert!(false, "`{name}` is no number with a point");
+            return None;
+        };
+        let found = match &node.value {
+            Value::String(text) | Value::Float(text) => number::decimal(text, min, max),
+            Value::Integer(n) => number::decimal(&n.unwrap_or(i64::MIN).to_string(), min, max),
+            _ => {
+                let label = format!("expected {}, found {}", key.kind.expected(), node.kind());
+                Err(Wrong::new(label))
+            }
+        };
+        match found {
+            Ok(milli) => Some(At::new(milli, &node.place)),
+            Err(wrong) => {
+                self.wrong(name, &node.place, wrong);
+                None
+            }
+        }
+    }
+
+    /// A range of numbers, in thousandths.
+    pub(crate) fn decimal_range(&mut self, name: &'static str) -> Option<At<(u32, u32)>> {
+        let Some(Kind::DecimalRange(min, max)) = self.def.key(name).map(|k| &k.kind) else {
+            debug_assert!(false, "`{name}` is no range of numbers");
+            return None;
+        };
+        self.text(name, |text| number::decimal_range(text, *min, *max))
+    }
+
+    /// Whole percent.
+    pub(crate) fn percent(&mut self, name: &'static str) -> Option<At<u32>> {
+        let Some(Kind::Percent(min, max) | Kind::PercentOr(min, max, _)) =
+            self.def.key(name).map(|k| &k.kind)
+        else {
+            debug_assert!(false, "`{name}` is no percentage");
+            return None;
+        };
+        self.text(name, |text| number::percent(text, *min, *max))
+    }
+
+    /// Whole percent, or `None` for the word that stands for nothing.
+    pub(crate) fn percent_or_off(&mut self, name: &'static str) -> Option<At<Option<u32>>> {
+        let Some(Kind::PercentOr(min, max, _)) = self.def.key(name).map(|k| &k.kind) else {
+            debug_assert!(false, "`{name}` is no percentage or word");
+            return None;
+        };
+        self.text(name, |text| match text {
+            "off" => Ok(None),
+            text => number::percent(text, *min, *max).map(Some).map_err(or_off),
+        })
+    }
+
+    /// How often, per thousand seconds.
+    pub(crate) fn frequency(&mut self, name: &'static str) -> Option<At<u64>> {
+        let Some(Kind::Frequency(max)) = self.def.key(name).map(|k| &k.kind) else {
+            debug_assert!(false, "`{name}` is no frequency");
+            return None;
+        };
+        self.text(name, |text| number::frequency(text, *max))
+    }
+
+    /// True or false.
+    pub(crate) fn boolean(&mut self, name: &'static str) -> Option<At<bool>> {
+        let (key, node) = self.node(name)?;
+        debug_assert!(matches!(key.kind, Kind::Boolean), "`{name}` is not true or false");
+        if let Value::Boolean(value) = node.value {
+            return Some(At::new(value, &node.place));
+        }
+        let label = format!("expected true or false, found {}", node.kind());
+        let hint = match node.as_str() {
+            Some("on" | "true" | "yes") => Some("did you mean true, without quotes?".into()),
+            Some("off" | "false" | "no") => Some("did you mean false, without quotes?".into()),
+            _ => None,
+        };
+        self.wrong(name, &node.place, Wrong { label, hint });
         None
     }
 
@@ -265,7 +409,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A number of bytes, or bytes per second, within the bounds of the list.
-    pub(crate) fn bytes(&mut self, name: &'static str) -> Option<At<u32>> {
+    pub(crate) fn bytes<T: TryFrom<u64>>(&mut self, name: &'static str) -> Option<At<T>> {
         let (min, max, rate) = match self.def.key(name).map(|k| &k.kind) {
             Some(Kind::Size(min, max)) => (*min, *max, false),
             Some(Kind::Rate(max)) => (0, *max, true),
@@ -277,7 +421,7 @@ impl<'a, 'f> Reader<'a, 'f> {
         self.text(name, |text| {
             let bytes = if rate { value::rate(text)? } else { value::size(text)? };
             let fits =
-                (min..=max).contains(&bytes).then_some(bytes).and_then(|b| u32::try_from(b).ok());
+                (min..=max).contains(&bytes).then_some(bytes).and_then(|b| T::try_from(b).ok());
             let per = if rate { "/s" } else { "" };
             fits.ok_or_else(|| {
                 Wrong::new(format!("expected {}{per} to {}{per}", show_size(min), show_size(max)))
@@ -291,10 +435,6 @@ impl<'a, 'f> Reader<'a, 'f> {
             if text == "off" {
                 return Ok(None);
             }
-            let or_off = |w: Wrong| match w.label.starts_with("expected") {
-                true => Wrong { label: format!("{}, or \"off\"", w.label), ..w },
-                false => w,
-            };
             value::address(text).map(Some).map_err(or_off)
         })
     }
@@ -335,14 +475,21 @@ impl<'a, 'f> Reader<'a, 'f> {
         name: &'static str,
     ) -> Option<(&'static Def, TableOrWord<'a>)> {
         let (key, node) = self.node(name)?;
-        let Kind::TableOr(def, words) = key.kind else {
-            debug_assert!(false, "`{name}` is no table or word");
-            return None;
+        let (def, words, value) = match &key.kind {
+            Kind::TableOr(def, words) => (*def, *words, None),
+            Kind::TableOrValue(def, words, value) => (*def, *words, Some(*value)),
+            _ => {
+                debug_assert!(false, "`{name}` is no table or word");
+                return None;
+            }
         };
         if let Value::Table(table) = &node.value {
             return Some((def, TableOrWord::Table(table, &node.place)));
         }
         let text = self.string(key, node)?;
+        if value.is_some() && !words.contains(&text.value) {
+            return Some((def, TableOrWord::Value(text)));
+        }
         match choose(text.value, words) {
             Ok(word) => Some((def, TableOrWord::Word(At::new(word, &node.place)))),
             Err(wrong) => {
@@ -350,6 +497,39 @@ impl<'a, 'f> Reader<'a, 'f> {
                 None
             }
         }
+    }
+
+    /// A value that stands for one setting of a table.
+    pub(crate) fn short<T>(
+        &mut self,
+        name: &'static str,
+        text: &At<&str>,
+        parsed: Result<T, Wrong>,
+    ) -> Option<At<T>> {
+        match parsed {
+            Ok(value) => Some(At::new(value, &text.place)),
+            Err(wrong) => {
+                self.wrong(name, &text.place, or_off(wrong));
+                None
+            }
+        }
+    }
+
+    /// The bounds of a duration that stands for one setting of a table.
+    pub(crate) fn short_duration(
+        &mut self,
+        name: &'static str,
+        text: &At<&str>,
+    ) -> Option<At<Duration>> {
+        let bounds = match self.def.key(name).map(|k| &k.kind) {
+            Some(Kind::TableOrValue(_, _, Kind::Duration(min, max))) => (*min, *max),
+            _ => {
+                debug_assert!(false, "`{name}` takes no duration");
+                return None;
+            }
+        };
+        let parsed = value::duration(text.value).and_then(|d| within(d, bounds.0, bounds.1));
+        self.short(name, text, parsed)
     }
 
     /// A list of tables.
@@ -389,6 +569,17 @@ impl<'a, 'f> Reader<'a, 'f> {
         }
         found
     }
+}
+
+fn or_off(wrong: Wrong) -> Wrong {
+    match wrong.label.starts_with("expected") {
+        true => Wrong { label: format!("{}, or \"off\"", wrong.label), ..wrong },
+        false => wrong,
+    }
+}
+
+fn is_number(node: &Node) -> bool {
+    node.as_str().is_some_and(|t| t.trim().parse::<i64>().is_ok())
 }
 
 fn within(d: Duration, min: Duration, max: Duration) -> Result<Duration, Wrong> {

@@ -1,14 +1,19 @@
 //! `[route]`: settings of logical names.
 //!
-//! Not here: `to` beyond keeping it (`target.rs`), and what contradicts what (`checks.rs`). Tested: in `tests/it/`.
+//! Not here: `to` beyond keeping it (`target.rs`), tries (`retry.rs`), what is answered in the end (`degraded.rs`), and what
+//! contradicts what (`checks`). Tested: in `tests/it/`.
 
 use std::time::Duration;
 
-use baleen_policy::params::{RouteParams, Share};
+use baleen_policy::params::RouteParams;
 
+use crate::degraded::{self, AnswerLayer, RateLayer, StaleLayer, StickyLayer};
 use crate::diagnostic::Findings;
-use crate::layer::{layer, set};
-use crate::reader::{Reader, TableOrWord};
+use crate::layer::{get, is_on, layer, set};
+use crate::name;
+use crate::reader::Reader;
+use crate::retry::{self, HedgeLayer, PoisonLayer, RetryLayer};
+use crate::shell::RouteShell;
 use crate::span::{At, Place};
 use crate::table::Def;
 use crate::target::{self, Target};
@@ -22,13 +27,18 @@ layer! {
         try_timeout: Duration,
         idle_timeout: Duration,
         tunnel_timeout: Duration,
-        tries: u16,
-        budget: Share,
-        floor_per_second: u32,
-        window: Duration,
-        backoff: (Duration, Duration),
-        statuses: Vec<u16>,
-        replay: u32,
+        deadline_send: bool,
+        priority: u8,
+        concurrency: Option<u32>,
+        fallback: Option<String>,
+    } {
+        retry: RetryLayer,
+        hedge: HedgeLayer,
+        poison: PoisonLayer,
+        rate: RateLayer,
+        sticky: StickyLayer,
+        stale: StaleLayer,
+        answer: AnswerLayer,
     }
 }
 
@@ -53,60 +63,57 @@ pub(crate) fn read(
     layer.try_timeout = r.duration("try_timeout");
     layer.idle_timeout = r.duration("idle_timeout");
     layer.tunnel_timeout = r.duration("tunnel_timeout");
-    match r.table_or_word("retry") {
-        Some((def, TableOrWord::Table(table, place))) => {
-            read_retry(def, table, place, &mut layer, r.findings)
-        }
-        Some((_, TableOrWord::Word(off))) => layer.tries = Some(off.map(|_| 1)),
-        None => {}
+    if let Some((def, table, place)) = r.table("deadline") {
+        let mut r = Reader::new(def, table, place, None, r.findings);
+        layer.deadline_send = r.choice("send").map(|at| at.map(|word| word == "always"));
+        r.done();
     }
+    layer.retry = retry::read_retry(&mut r);
+    layer.hedge = retry::read_hedge(&mut r);
+    layer.poison = retry::read_poison(&mut r);
+    layer.priority = r.integer("priority");
+    layer.concurrency = r.integer_or_off("concurrency");
+    layer.rate = degraded::read_rate(&mut r);
+    layer.sticky = degraded::read_sticky(&mut r);
+    layer.fallback = r.text("fallback", |text| match text {
+        "off" => Ok(None),
+        text => name::logical(text).map(Some),
+    });
+    layer.stale = degraded::read_stale(&mut r);
+    layer.answer = degraded::read_answer(&mut r);
     r.done();
     layer
 }
 
-fn read_retry(
-    def: &'static Def,
-    table: &Table,
-    place: &Place,
-    layer: &mut RouteLayer,
-    findings: &mut Findings,
-) {
-    let mut r = Reader::new(def, table, place, None, findings);
-    layer.tries = r.integer("tries");
-    layer.budget = r.share("budget");
-    layer.floor_per_second = r.integer("floor_per_second");
-    layer.window = r.duration("window");
-    layer.backoff = r.duration_range("backoff");
-    layer.statuses = r.integers("statuses").map(|at| at.map(sorted));
-    layer.replay = r.bytes("replay");
-    r.done();
-}
-
-fn sorted(mut statuses: Vec<u16>) -> Vec<u16> {
-    statuses.sort_unstable();
-    statuses.dedup();
-    statuses
-}
-
 impl RouteLayer {
-    /// The parameters of a name.
+    /// The parameters of a name. Where it falls back to is wired by whoever gives out ids.
     pub(crate) fn params(&self, name: &str) -> RouteParams {
         let mut p = RouteParams { name: name.to_owned(), ..RouteParams::default() };
         set(&mut p.total_timeout, &self.total_timeout);
         set(&mut p.try_timeout, &self.try_timeout);
         set(&mut p.idle_timeout, &self.idle_timeout);
         set(&mut p.tunnel_timeout, &self.tunnel_timeout);
-        set(&mut p.tries, &self.tries);
-        set(&mut p.pool.floor_per_second, &self.floor_per_second);
-        set(&mut p.pool.window, &self.window);
-        set(&mut p.retry_statuses, &self.statuses);
-        set(&mut p.replay_bytes, &self.replay);
-        if let Some(budget) = &self.budget {
-            p.pool.share_ppm = budget.value.ppm();
+        self.retry.apply(&mut p);
+        p.hedge = self.hedge.params();
+        p.poison = self.poison.params();
+        if let Some(concurrency) = &self.concurrency {
+            p.concurrency = concurrency.value.unwrap_or(u32::MAX);
         }
-        if let Some(backoff) = &self.backoff {
-            (p.backoff.base, p.backoff.max) = backoff.value;
-        }
+        p.rate = self.rate.params();
         p
+    }
+
+    /// What only the proxy sees of them.
+    pub(crate) fn shell(&self) -> RouteShell {
+        RouteShell {
+            methods: self.retry.methods(),
+            priority: get(&self.priority),
+            key: get(&self.rate.key).unwrap_or_default(),
+            sticky: self.sticky.params(),
+            deadline_send: is_on(&self.deadline_send, false),
+            answer: self.answer.params(),
+            stale: self.stale.params(),
+            fallback: get(&self.fallback).flatten(),
+        }
     }
 }

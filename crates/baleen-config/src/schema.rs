@@ -46,11 +46,24 @@ fn object(def: &Def) -> Value {
     })
 }
 
-fn kind(kind: &Kind) -> Value {
+fn kind(key: &Kind) -> Value {
     let duration = r"[0-9]+(\.[0-9]+)?(us|ms|s|m|h|d)";
+    let decimal = r"[0-9]+(\.[0-9]{1,3})?";
     let size = r"[0-9]+(\.[0-9]+)?(B|KiB|MiB|GiB)";
-    match kind {
+    match key {
         Kind::Integer(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::IntegerOr(min, max, words) => {
+            json!({ "anyOf": [{ "type": "integer", "minimum": min, "maximum": max }, { "enum": words }] })
+        }
+        Kind::Decimal(min, max) => {
+            let (min, max) = (f64::from(*min) / 1e3, f64::from(*max) / 1e3);
+            json!({ "anyOf": [{ "type": "number", "minimum": min, "maximum": max }, pattern(decimal)] })
+        }
+        Kind::DecimalRange(..) => pattern(&format!(r"{decimal}\.\.{decimal}")),
+        Kind::Percent(..) => pattern("[0-9]+%"),
+        Kind::PercentOr(_, _, words) => json!({ "anyOf": [pattern("[0-9]+%"), { "enum": words }] }),
+        Kind::Frequency(_) => pattern("[0-9]+/(s|m|h)"),
+        Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Duration(..) => pattern(duration),
         Kind::DurationRange(..) => pattern(&format!(r"{duration}\.\.{duration}")),
         Kind::Share => pattern(r"[0-9]+(\.[0-9]+)?%"),
@@ -67,6 +80,9 @@ fn kind(kind: &Kind) -> Value {
         Kind::Target => json!({ "type": ["string", "array", "object"] }),
         Kind::Table(def) => object(def),
         Kind::TableOr(def, words) => json!({ "anyOf": [object(def), { "enum": words }] }),
+        Kind::TableOrValue(def, words, short) => {
+            json!({ "anyOf": [object(def), kind(short), { "enum": words }] })
+        }
         Kind::Tables(def, max) => json!({ "type": "array", "items": object(def), "maxItems": max }),
     }
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::number::show_milli;
 use crate::value::{show_duration, show_size};
 
 /// A table of settings.
@@ -46,8 +47,12 @@ pub struct Key {
     pub required: bool,
     /// What the number counts over.
     pub scope: Scope,
+    /// Of a table with kinds: only these have it; empty for all.
+    pub kinds: &'static [&'static str],
     /// What it does.
     pub doc: &'static str,
+    /// Of a policy: when not to change it, or what goes wrong then; may be empty.
+    pub care: &'static str,
 }
 
 /// Where a setting may stand, in a table that has named ones in it.
@@ -93,6 +98,20 @@ impl Scope {
 pub enum Kind {
     /// A whole number.
     Integer(i64, i64),
+    /// A whole number, or one of these words.
+    IntegerOr(i64, i64, &'static [&'static str]),
+    /// A number with at most three places after the point, bounds in thousandths: `1.9`.
+    Decimal(u32, u32),
+    /// A range of such numbers: `0.5..2`.
+    DecimalRange(u32, u32),
+    /// Percent that may be above 100: `140%`.
+    Percent(u32, u32),
+    /// The same, or one of these words.
+    PercentOr(u32, u32, &'static [&'static str]),
+    /// How often: `100/s`, `/m` and `/h`; at most so many a second.
+    Frequency(u32),
+    /// True or false.
+    Boolean,
     /// A duration: `300ms`.
     Duration(Duration, Duration),
     /// A range of durations: `5s..300s`.
@@ -121,8 +140,48 @@ pub enum Kind {
     Table(&'static Def),
     /// A table, or one of these words.
     TableOr(&'static Def, &'static [&'static str]),
+    /// A table, one of these words, or a value of this kind for one of its settings.
+    TableOrValue(&'static Def, &'static [&'static str], &'static Kind),
     /// A list of tables.
     Tables(&'static Def, usize),
+}
+
+impl Key {
+    /// One that stands in any table, is not required, and counts over nothing.
+    pub(crate) const fn new(
+        name: &'static str,
+        kind: Kind,
+        default: &'static str,
+        doc: &'static str,
+    ) -> Key {
+        let (stands, scope) = (Stands::Anywhere, Scope::None);
+        Key { name, kind, default, scope, doc, stands, required: false, kinds: &[], care: "" }
+    }
+
+    /// It counts over this.
+    pub(crate) const fn per(self, scope: Scope) -> Key {
+        Key { scope, ..self }
+    }
+
+    /// It must be there.
+    pub(crate) const fn required(self) -> Key {
+        Key { required: true, ..self }
+    }
+
+    /// It stands in a table of one name only.
+    pub(crate) const fn only_named(self) -> Key {
+        Key { stands: Stands::Named, ..self }
+    }
+
+    /// Only these kinds have it.
+    pub(crate) const fn of(self, kinds: &'static [&'static str]) -> Key {
+        Key { kinds, ..self }
+    }
+
+    /// When not to change it.
+    pub(crate) const fn care(self, care: &'static str) -> Key {
+        Key { care, ..self }
+    }
 }
 
 impl Def {
@@ -137,7 +196,7 @@ impl Def {
     pub fn heading(&self) -> String {
         match self.path {
             "" => "the file".into(),
-            path if path.starts_with("listener") => format!("`[[{path}]]`"),
+            path @ ("listener" | "listener.rule") => format!("`[[{path}]]`"),
             path => format!("`[{path}]`"),
         }
     }
@@ -149,6 +208,17 @@ impl Kind {
     pub fn expected(&self) -> String {
         match self {
             Kind::Integer(min, max) => format!("a whole number from {min} to {max}"),
+            Kind::IntegerOr(min, max, words) => {
+                format!("a whole number from {min} to {max}, or {}", one_of(words))
+            }
+            Kind::Decimal(..) => "a number such as 1.5".into(),
+            Kind::DecimalRange(..) => "a range such as \"0.5..2\"".into(),
+            Kind::Percent(..) => "a percentage such as \"140%\"".into(),
+            Kind::PercentOr(_, _, words) => {
+                format!("a percentage such as \"140%\", or {}", one_of(words))
+            }
+            Kind::Frequency(_) => "how often, such as \"100/s\", \"5/m\" or \"1/h\"".into(),
+            Kind::Boolean => "true or false".into(),
             Kind::Duration(..) => "a duration such as \"300ms\", \"5s\" or \"1h\"".into(),
             Kind::DurationRange(..) => "a range such as \"5s..300s\"".into(),
             Kind::Share => "a share such as \"20%\"".into(),
@@ -165,6 +235,9 @@ impl Kind {
             Kind::Target => "a target".into(),
             Kind::Table(_) => "a table".into(),
             Kind::TableOr(_, words) => format!("a table, or {}", one_of(words)),
+            Kind::TableOrValue(_, words, kind) => {
+                format!("{}, a table, or {}", kind.expected(), one_of(words))
+            }
             Kind::Tables(..) => "a list of tables".into(),
         }
     }
@@ -174,6 +247,21 @@ impl Kind {
     pub fn describe(&self) -> String {
         match self {
             Kind::Integer(min, max) => format!("whole number, {min} to {max}"),
+            Kind::IntegerOr(min, max, words) => {
+                format!("whole number, {min} to {max}, or {}", ticked(words))
+            }
+            Kind::Decimal(min, max) => {
+                format!("number, {} to {}", show_milli(*min), show_milli(*max))
+            }
+            Kind::DecimalRange(min, max) => {
+                format!("range of numbers, {} to {}", show_milli(*min), show_milli(*max))
+            }
+            Kind::Percent(min, max) => format!("percentage, {min}% to {max}%"),
+            Kind::PercentOr(min, max, words) => {
+                format!("percentage, {min}% to {max}%, or {}", ticked(words))
+            }
+            Kind::Frequency(max) => format!("how often, to {max}/s"),
+            Kind::Boolean => "`true` or `false`".into(),
             Kind::Duration(min, max) => {
                 format!("duration, {} to {}", show_duration(*min), show_duration(*max))
             }
@@ -192,7 +280,34 @@ impl Kind {
             Kind::Target => "target".into(),
             Kind::Table(_) => "table".into(),
             Kind::TableOr(_, words) => format!("table, or {}", ticked(words)),
+            Kind::TableOrValue(_, words, kind) => {
+                format!("table, or {}, or {}", kind.describe(), ticked(words))
+            }
             Kind::Tables(_, max) => format!("at most {max} tables"),
+        }
+    }
+
+    /// What the number counts, in one word; empty when it is none.
+    #[must_use]
+    pub fn unit(&self) -> &'static str {
+        match self {
+            Kind::Integer(..) | Kind::IntegerOr(..) => "count",
+            Kind::Integers(..) => "statuses",
+            Kind::Decimal(..) | Kind::DecimalRange(..) => "number",
+            Kind::Percent(..) | Kind::PercentOr(..) => "percent",
+            Kind::Share => "share",
+            Kind::Duration(..) | Kind::DurationRange(..) => "time",
+            Kind::Size(..) => "bytes",
+            Kind::Rate(_) => "bytes/s",
+            Kind::Frequency(_) => "calls per time",
+            Kind::Choice(_) => "word",
+            Kind::Boolean => "yes or no",
+            Kind::Text(_) | Kind::Texts(..) => "text",
+            Kind::Address | Kind::AddressOr(_) => "address",
+            Kind::Target => "target",
+            Kind::Table(_) | Kind::TableOr(..) | Kind::TableOrValue(..) | Kind::Tables(..) => {
+                "table"
+            }
         }
     }
 
@@ -200,7 +315,10 @@ impl Kind {
     #[must_use]
     pub fn inner(&self) -> Option<&'static Def> {
         match self {
-            Kind::Table(def) | Kind::TableOr(def, _) | Kind::Tables(def, _) => Some(def),
+            Kind::Table(def)
+            | Kind::TableOr(def, _)
+            | Kind::TableOrValue(def, ..)
+            | Kind::Tables(def, _) => Some(def),
             _ => None,
         }
     }

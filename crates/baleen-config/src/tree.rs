@@ -29,8 +29,9 @@ pub(crate) enum Value {
     String(String),
     /// `None` when it does not fit.
     Integer(Option<i64>),
-    Float,
-    Boolean,
+    /// As it was written, without underscores.
+    Float(String),
+    Boolean(bool),
     Datetime,
     Array(Vec<Node>),
     Table(Table),
@@ -53,8 +54,8 @@ impl Node {
         match &self.value {
             Value::String(_) => "a string",
             Value::Integer(_) => "a whole number",
-            Value::Float => "a number with a point",
-            Value::Boolean => "true or false",
+            Value::Float(_) => "a number with a point",
+            Value::Boolean(_) => "true or false",
             Value::Datetime => "a date",
             Value::Array(_) => "a list",
             Value::Table(_) => "a table",
@@ -117,8 +118,8 @@ fn convert(source: &Arc<Source>, value: &Spanned<DeValue<'_>>, findings: &mut Fi
     let value = match value.get_ref() {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Integer(n) => Value::Integer(i64::from_str_radix(n.as_str(), n.radix()).ok()),
-        DeValue::Float(_) => Value::Float,
-        DeValue::Boolean(_) => Value::Boolean,
+        DeValue::Float(n) => Value::Float(n.as_str().to_owned()),
+        DeValue::Boolean(b) => Value::Boolean(*b),
         DeValue::Datetime(_) => Value::Datetime,
         DeValue::Array(items) => {
             Value::Array(items.iter().map(|v| convert(source, v, findings)).collect())

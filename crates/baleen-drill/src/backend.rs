@@ -4,6 +4,10 @@
 //! time and its fate from one random stream in the order in which requests get a slot, so a seed and an order of requests
 //! give the same answers. Times are slept with the resolution of tokio's timer, one millisecond.
 //!
+//! `GET /.well-known/baleen-load` is answered at once, without a slot, by `baleen-load: in-flight=3, latency-us=1200`: requests
+//! that wait or are being served (these ones not counted), and the moving average of how long requests took with their wait,
+//! in which the last one counts an eighth; 0 before the first. Errors that are asked for don't apply to it.
+//!
 //! Bounds: `connections_max` connections (more are closed at once), `slots` requests being served, `queue` waiting (more are
 //! answered 503), heads as `baleen_http1::Limits`, 64 KiB of pipelined bytes. Bodies are counted, never kept.
 //! Not here: what is read and written (`connection.rs`), JSON (`echo.rs`), changes at run time (`control.rs`).

@@ -272,6 +272,43 @@ fn control_changes_a_backend_while_it_runs() {
 }
 
 #[test]
+fn a_backend_says_how_loaded_it_is() {
+    let backend = start(Params { slots: 1, control: true, ..Params::default() });
+    let load = || {
+        let answer = ask(
+            backend.addr(),
+            "GET /.well-known/baleen-load HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        );
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let line = answer.lines().find_map(|l| l.strip_prefix("baleen-load: ")).expect("the field");
+        let (in_flight, latency) = line.split_once(", ").expect("two members");
+        let number = |text: &str, key: &str| -> u64 {
+            text.strip_prefix(key).expect("a key").parse().expect("a number")
+        };
+        (number(in_flight, "in-flight="), number(latency, "latency-us="))
+    };
+    assert_eq!(load(), (0, 0), "probes don't count");
+    let get = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    ask(backend.addr(), "POST /_control?time=20ms HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    ask(backend.addr(), get);
+    let (in_flight, latency_us) = load();
+    assert!(in_flight == 0 && latency_us >= 20_000, "{in_flight} {latency_us}");
+    // One is served, one waits; both are given up when their downstreams leave.
+    ask(backend.addr(), "POST /_control?time=1h HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let stay = || {
+        let mut stream = TcpStream::connect(backend.addr()).expect("connect");
+        stream.write_all(get.as_bytes()).expect("send");
+        stream
+    };
+    let stays = [stay(), stay()];
+    while load().0 != 2 {}
+    drop(stays);
+    while load().0 != 0 {}
+    assert_eq!(load().1, latency_us, "who left says nothing about times");
+    backend.stop().expect("stop");
+}
+
+#[test]
 fn burning_answers_too() {
     let params = Params { time: time("3ms"), burn: true, slots: 2, ..Params::default() };
     let backend = start(params);

@@ -29,9 +29,12 @@ pub enum Known {
     Traceparent,
     ProxyAuthenticate,
     ProxyAuthorization,
+    /// Any of the names that tell policy something: deadlines, urgency and tries in requests, when and whether to come again
+    /// in responses. One for all of them, so that a look at a set of names shows whether a head says anything of this.
+    ForPolicy,
 }
 
-/// Compares without regard to case. `lower` holds lower-case letters and hyphens only, and `name`
+/// Compares without regard to case. `lower` holds lower-case letters, digits and hyphens only, and `name`
 /// no control bytes: then setting bit 5 maps exactly the two cases of a letter onto each other.
 #[inline(always)]
 pub(crate) fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
@@ -45,7 +48,7 @@ pub(crate) fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
 
 impl Known {
     /// How many there are.
-    pub(crate) const COUNT: usize = Self::ProxyAuthorization as usize + 1;
+    pub(crate) const COUNT: usize = Self::ForPolicy as usize + 1;
 
     /// Recognises a field name; `name` must be a token.
     #[inline]
@@ -62,16 +65,29 @@ impl Known {
             (9, b'f') => (is(name, b"forwarded"), Self::Forwarded),
             (10, b'c') => (is(name, b"connection"), Self::Connection),
             (10, b'k') => (is(name, b"keep-alive"), Self::KeepAlive),
+            (11, b'g') => (is(name, b"grpc-status"), Self::ForPolicy),
+            (11, b'r') => (is(name, b"retry-after"), Self::ForPolicy),
             (11, b't') => (is(name, b"traceparent"), Self::Traceparent),
+            (12, b'b') => (is(name, b"baleen-admit"), Self::ForPolicy),
+            (12, b'g') => (is(name, b"grpc-timeout"), Self::ForPolicy),
             (12, b'x') => (is(name, b"x-request-id"), Self::XRequestId),
+            (14, b'b') => (is(name, b"baleen-attempt"), Self::ForPolicy),
             (14, b'c') => (is(name, b"content-length"), Self::ContentLength),
+            (15, b'b') => {
+                (is(name, b"baleen-deadline") | is(name, b"baleen-priority"), Self::ForPolicy)
+            }
             (15, b'x') => (is(name, b"x-forwarded-for"), Self::XForwardedFor),
+            (16, b'l') => (is(name, b"l5d-ctx-deadline"), Self::ForPolicy),
             (16, b'p') => (is(name, b"proxy-connection"), Self::ProxyConnection),
             (16, b'x') => (is(name, b"x-forwarded-host"), Self::XForwardedHost),
             (17, b't') => (is(name, b"transfer-encoding"), Self::TransferEncoding),
             (17, b'x') => (is(name, b"x-forwarded-proto"), Self::XForwardedProto),
             (18, b'p') => (is(name, b"proxy-authenticate"), Self::ProxyAuthenticate),
             (19, b'p') => (is(name, b"proxy-authorization"), Self::ProxyAuthorization),
+            (21, b'x') => (is(name, b"x-envoy-attempt-count"), Self::ForPolicy),
+            (22, b'g') => (is(name, b"grpc-retry-pushback-ms"), Self::ForPolicy),
+            (26, b'g') => (is(name, b"grpc-previous-rpc-attempts"), Self::ForPolicy),
+            (30, b'x') => (is(name, b"x-envoy-expected-rq-timeout-ms"), Self::ForPolicy),
             _ => return Self::Other,
         };
         if found.0 { found.1 } else { Self::Other }
@@ -106,8 +122,11 @@ impl Known {
         | Self::Traceparent.bit();
 
     /// Known names that are harmless in a trailer section.
-    const FINE_IN_TRAILERS: u32 =
-        Self::Other.bit() | Self::Via.bit() | Self::XRequestId.bit() | Self::Traceparent.bit();
+    const FINE_IN_TRAILERS: u32 = Self::Other.bit()
+        | Self::Via.bit()
+        | Self::XRequestId.bit()
+        | Self::Traceparent.bit()
+        | Self::ForPolicy.bit();
 }
 
 /// Other names that change what a message means: controls, conditionals, authentication, content

@@ -87,6 +87,17 @@ pub enum Action {
     },
 }
 
+/// What a driver writes into an attempt's request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AttemptFacts {
+    /// When its time or the call's is up; [`Tick::NEVER`] while a body goes up and the caller set no deadline.
+    pub until: Tick,
+    /// Which try of the call it is; counted from 1.
+    pub try_number: u16,
+    /// It runs beside an earlier one.
+    pub hedge: bool,
+}
+
 /// Why an attempt was cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Cancel {

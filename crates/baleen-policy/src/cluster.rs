@@ -14,17 +14,21 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use baleen_base::{ClusterId, EndpointId, Prng, Tick};
+use baleen_base::{Cause, ClusterId, Cx, EndpointId, Prng, Tick};
 use serde::{Deserialize, Serialize};
 
-use crate::EndpointSet;
+use crate::{CallFacts, EndpointSet, HeadFacts, ProbedLoad};
+use crate::core::Tally;
+use crate::guard::Guard;
 use crate::balance::p2c::Hold;
 use crate::balance::peak_ewma::{self, Latency};
-use crate::balance::random::Draw;
-use crate::balance::round_robin::Turn;
-use crate::balance::{self, Choice};
+use crate::balance::prequal::{Due, Probes};
+use crate::balance::zone::{self, Near};
+use crate::balance::{self, Choice, Tables, slow_start};
 use crate::health::Health;
-use crate::params::{Balance, ClusterParams, ENDPOINTS_MAX};
+use crate::params::{
+    Aperture, ApertureLoad, Balance, ClusterParams, ENDPOINTS_MAX, WorkerParams,
+};
 use crate::pool::IdleList;
 use crate::queue::Queue;
 
@@ -33,6 +37,12 @@ use crate::queue::Queue;
 pub(crate) struct Ep {
     pub(crate) id: EndpointId,
     pub(crate) weight: u32,
+    /// Where it is; 0 when not known.
+    pub(crate) zone: u32,
+    /// A hash of its address.
+    pub(crate) order: u64,
+    /// Since when it is new: it joined others, or came back.
+    pub(crate) new_since: Option<Tick>,
     /// In the cluster's set. Else it goes when its last attempt ends.
     pub(crate) member: bool,
     pub(crate) health: Health,
@@ -43,6 +53,8 @@ pub(crate) struct Ep {
     pub(crate) hold: Hold,
     /// Smooth round robin's account.
     pub(crate) credit: i64,
+    /// Since the last report to the fleet.
+    pub(crate) tally: Tally,
     pub(crate) idle: IdleList,
 }
 
@@ -65,15 +77,25 @@ pub(crate) struct Cluster {
     pub(crate) panic: bool,
     /// Members with a trial that no call has taken yet.
     pub(crate) trials: u32,
-    pub(crate) draw: Draw,
-    pub(crate) turn: Turn,
+    /// For all that are usable.
+    pub(crate) tables: Tables,
+    /// Of these, the endpoints of the own zone, if it is preferred.
+    pub(crate) near: Near,
+    /// What endpoints answered to probes.
+    pub(crate) probes: Probes,
+    /// Nobody is new from then on.
+    new_until: Tick,
     pub(crate) queue: Queue,
     /// Attempts of this worker in flight.
     pub(crate) in_flight: u32,
+    pub(crate) guard: Guard,
+    /// The fleet wants to know what becomes of attempts.
+    pub(crate) windows: bool,
 }
 
 impl Cluster {
     pub(crate) fn new(id: ClusterId, params: Arc<ClusterParams>) -> Cluster {
+        let (guard, windows) = (Guard::new(&params), wants_windows(&params));
         Cluster {
             id,
             params,
@@ -85,10 +107,51 @@ impl Cluster {
             healthy: 0,
             panic: false,
             trials: 0,
-            draw: Draw::default(),
-            turn: Turn::default(),
+            tables: Tables::default(),
+            near: Near::default(),
+            probes: Probes::default(),
+            new_until: Tick::ZERO,
             queue: Queue::default(),
             in_flight: 0,
+            guard,
+            windows,
+        }
+    }
+
+    /// New settings; what was learnt is kept. Call [`Cluster::refresh`] next.
+    pub(crate) fn reconfigure(&mut self, params: Arc<ClusterParams>) {
+        self.guard.reconfigure(&params);
+        self.windows = wants_windows(&params);
+        self.params = params;
+    }
+
+    /// Whether a response counts as a failure of the endpoint.
+    #[inline]
+    pub(crate) fn is_failure(&self, status: u16, facts: Option<HeadFacts>) -> Option<Cause> {
+        let p = &self.params.eject;
+        if status >= p.status_from && status < 600 {
+            return Some(Cause::Status(status));
+        }
+        let grpc = facts?.grpc?;
+        (p.grpc_failures >> grpc.min(31) & 1 == 1).then_some(Cause::Grpc(grpc))
+    }
+
+    /// An attempt got its head; `since`: from when its time counts, if it does.
+    #[inline]
+    pub(crate) fn head(&mut self, now: Tick, slot: u32, good: bool, since: Option<Tick>) {
+        let tau = self.tau();
+        let ep = &mut self.eps[slot as usize];
+        ep.latency.waited(now, true);
+        if good {
+            ep.hold.succeeded();
+        }
+        if let Some(since) = since {
+            let nanos = now.nanos_since(since);
+            ep.latency.observe(now, nanos as f64, tau);
+            if self.windows {
+                ep.tally.timed += 1;
+                ep.tally.total_us += nanos / 1000;
+            }
         }
     }
 
@@ -96,7 +159,10 @@ impl Cluster {
     #[inline]
     pub(crate) fn tau(&self) -> f64 {
         match self.params.balance {
-            Balance::PeakEwma { decay } => peak_ewma::tau(decay),
+            Balance::PeakEwma { decay }
+            | Balance::Aperture(Aperture { load: ApertureLoad::PeakEwma { decay }, .. }) => {
+                peak_ewma::tau(decay)
+            }
             _ => 10e9,
         }
     }
@@ -107,7 +173,7 @@ impl Cluster {
     }
 
     /// Take a whole new set. Returns the slots that are no members any more; call [`Cluster::refresh`] next.
-    pub(crate) fn take_set(&mut self, set: &EndpointSet) -> Vec<u32> {
+    pub(crate) fn take_set(&mut self, set: &EndpointSet, now: Tick) -> Vec<u32> {
         self.version = set.version;
         let before = core::mem::take(&mut self.members);
         for &s in &before {
@@ -125,20 +191,39 @@ impl Cluster {
             }
             let slot = match old.peek() {
                 Some(&s) if self.eps[s as usize].id == e.id => s,
-                _ => self.add(e.id),
+                _ => {
+                    let slot = self.add(e.id);
+                    // Without others there is nobody to carry the load meanwhile.
+                    if !before.is_empty() {
+                        self.begins(slot, now);
+                    }
+                    slot
+                }
             };
             let ep = &mut self.eps[slot as usize];
             ep.member = true;
             ep.weight = e.weight.max(1);
+            (ep.zone, ep.order) = (e.zone, e.order);
             self.members.push(slot);
         }
         before.into_iter().filter(|&s| !self.eps[s as usize].member).collect()
+    }
+
+    /// The endpoint is new, or as good as new: it came back after an ejection.
+    pub(crate) fn begins(&mut self, slot: u32, now: Tick) {
+        self.eps[slot as usize].new_since = Some(now);
+        if let Some(slow) = &self.params.slow_start {
+            self.new_until = self.new_until.max(now + slow.window);
+        }
     }
 
     fn add(&mut self, id: EndpointId) -> u32 {
         let ep = Ep {
             id,
             weight: 1,
+            zone: 0,
+            order: 0,
+            new_since: None,
             member: true,
             health: Health::In,
             watched: false,
@@ -146,6 +231,7 @@ impl Cluster {
             latency: Latency::default(),
             hold: Hold::default(),
             credit: 0,
+            tally: Tally::default(),
             idle: IdleList::default(),
         };
         if let Some(slot) = self.free.pop() {
@@ -166,7 +252,7 @@ impl Cluster {
     }
 
     /// Work out anew who may be used. Returns whether panic began or ended.
-    pub(crate) fn refresh(&mut self, rng: &mut Prng) -> bool {
+    pub(crate) fn refresh(&mut self, rng: &mut Prng, worker: &WorkerParams) -> bool {
         let eps = &self.eps;
         let health = |s: &u32| eps[*s as usize].health;
         self.healthy = self.members.iter().filter(|s| health(s).is_in()).count() as u32;
@@ -179,28 +265,148 @@ impl Cluster {
         let panic = self.panic;
         self.usable.clear();
         self.usable.extend(self.members.iter().filter(|s| panic || health(s).is_in()));
-        self.draw.rebuild(self.usable.iter().map(|&s| eps[s as usize].weight));
-        self.turn.rebuild(rng, &mut self.eps, &self.usable);
+        let how = &self.params.balance;
+        self.tables.rebuild(how, worker.peer, rng, &mut self.eps, &self.usable, true);
+        match how {
+            Balance::Prequal(_) => {
+                self.probes.keep(&self.eps, |e| e.member && (panic || e.health.is_in()));
+            }
+            _ => self.probes.clear(),
+        }
+        self.refresh_near(rng, worker);
         was != panic
+    }
+
+    /// Work out anew how much traffic stays in the own zone.
+    fn refresh_near(&mut self, rng: &mut Prng, worker: &WorkerParams) {
+        let near = &mut self.near;
+        near.slots.clear();
+        (near.zone, near.share_ppm) = (worker.zone, 0);
+        if let Some(zone) = self.params.zone.as_ref().filter(|_| worker.zone != 0 && !self.panic) {
+            let eps = &self.eps;
+            let local = |s: &&u32| eps[**s as usize].zone == worker.zone;
+            let members = self.members.iter().filter(local).count();
+            near.slots.extend(self.usable.iter().filter(local));
+            near.share_ppm = zone::share_ppm(zone, near.slots.len(), members);
+            if near.share_ppm == 0 || near.slots.len() == self.usable.len() {
+                near.slots.clear();
+                near.share_ppm = 0;
+            }
+        }
+        let how = &self.params.balance;
+        near.tables.rebuild(how, worker.peer, rng, &mut self.eps, &near.slots, false);
     }
 
     /// The endpoint for a call's next attempt, and whether it is the endpoint's trial.
     #[inline]
     pub(crate) fn pick(
         &mut self,
-        rng: &mut Prng,
-        now: Tick,
-        idempotent: bool,
+        cx: &mut Cx<'_>,
+        facts: &CallFacts,
         tried: &[EndpointId],
     ) -> Option<(u32, bool)> {
         if self.trials > 0
-            && let Some(slot) = self.take_trial(now, idempotent, tried)
+            && let Some(slot) = self.take_trial(cx.now, facts.idempotent, tried)
         {
             return Some((slot, true));
         }
-        let how = self.params.balance;
-        let mut choice = Choice { eps: &mut self.eps, usable: &self.usable, tried, now };
-        balance::pick(how, &self.draw, &mut self.turn, rng, &mut choice).map(|slot| (slot, false))
+        self.choose(cx.rng, cx.now, facts.sticky, tried).map(|slot| (slot, false))
+    }
+
+    /// The endpoint that is in use and the balancer's choice.
+    #[inline]
+    pub(crate) fn choose(
+        &mut self,
+        rng: &mut Prng,
+        now: Tick,
+        sticky: u64,
+        tried: &[EndpointId],
+    ) -> Option<u32> {
+        if self.near.share_ppm > 0
+            && self.stays(rng, sticky)
+            && let Some(slot) = self.choose_of(true, rng, now, sticky, tried)
+            && !self.eps[slot as usize].hold.holds(now)
+            && !tried.contains(&self.eps[slot as usize].id)
+        {
+            return Some(slot);
+        }
+        self.choose_of(false, rng, now, sticky, tried)
+    }
+
+    /// Whether a call is one of those that stay in the zone. The same key always does or never, if endpoints go by it.
+    fn stays(&self, rng: &mut Prng, sticky: u64) -> bool {
+        let share = u64::from(self.near.share_ppm);
+        let all = u64::from(zone::ALL_PPM);
+        if share >= all {
+            return true;
+        }
+        match self.params.balance {
+            Balance::Maglev(_) if sticky != 0 => balance::mix(!sticky) % all < share,
+            _ => rng.below(all) < share,
+        }
+    }
+
+    #[inline]
+    fn choose_of(
+        &mut self,
+        near: bool,
+        rng: &mut Prng,
+        now: Tick,
+        sticky: u64,
+        tried: &[EndpointId],
+    ) -> Option<u32> {
+        let slow = if now < self.new_until { self.params.slow_start } else { None };
+        let (usable, tables, zone) = match near {
+            true => (&self.near.slots, &mut self.near.tables, self.near.zone),
+            false => (&self.usable, &mut self.tables, 0),
+        };
+        let (eps, in_flight) = (&mut self.eps[..], self.in_flight);
+        let mut choice = Choice { eps, usable, tried, now, sticky, in_flight, zone, slow };
+        balance::pick(&self.params.balance, tables, &mut self.probes, rng, &mut choice)
+    }
+
+    /// A call arrived: which endpoints to ask how loaded they are.
+    pub(crate) fn probes_due(&mut self, rng: &mut Prng, now: Tick) -> Due {
+        let mut due = Due::default();
+        let Balance::Prequal(p) = &self.params.balance else { return due };
+        if self.usable.len() < 2 {
+            return due;
+        }
+        let n = self.probes.take_owed(p).min(self.usable.len());
+        // Drawing an endpoint that was drawn before costs a few more draws, not an unbounded number.
+        for _ in 0..8 * n {
+            if due.as_slice().len() == n {
+                break;
+            }
+            let near = self.near.share_ppm > 0 && self.stays(rng, 0);
+            let (usable, draw) = match near {
+                true => (&self.near.slots, &self.near.tables.draw),
+                false => (&self.usable, &self.tables.draw),
+            };
+            let ep = &self.eps[usable[draw.one(rng)] as usize];
+            let slow = self.params.slow_start.as_ref().filter(|_| now < self.new_until);
+            if slow.is_some_and(|s| rng.unit() >= slow_start::part(s, ep.new_since, now)) {
+                continue;
+            }
+            due.add(ep.id);
+        }
+        due
+    }
+
+    /// An endpoint that was probed answered, or did not.
+    pub(crate) fn probed(
+        &mut self,
+        rng: &mut Prng,
+        now: Tick,
+        endpoint: EndpointId,
+        load: Option<ProbedLoad>,
+    ) {
+        let Balance::Prequal(p) = &self.params.balance else { return };
+        let Some(slot) = self.slot_of(endpoint) else { return };
+        if self.panic || self.eps[slot as usize].health.is_in() {
+            let n = self.usable.len();
+            self.probes.answered(p, rng, now, (slot, endpoint), load, n);
+        }
     }
 
     fn take_trial(&mut self, now: Tick, idempotent: bool, tried: &[EndpointId]) -> Option<u32> {
@@ -255,15 +461,33 @@ impl Cluster {
         if self.eps.iter().filter(trial).count() != self.trials as usize {
             return Err("trials do not add up");
         }
-        if self.draw.len() != self.usable.len() {
-            return Err("table of weights is stale");
-        }
         if !self.eps.iter().all(|e| e.idle.check(conns)) || !self.queue.fits(calls) {
             return Err("list leads nowhere");
         }
-        self.draw.check()?;
-        self.turn.check(self.usable.len())
+        self.check_balance(usable)
     }
+
+    fn check_balance(&self, usable: impl Fn(&u32) -> bool) -> Result<(), &'static str> {
+        let how = &self.params.balance;
+        self.tables.check(how, self.usable.len())?;
+        let near = &self.near;
+        near.tables.check(how, near.slots.len())?;
+        let ep = |s: &u32| self.eps.get(*s as usize);
+        let local = |s: &u32| ep(s).is_some_and(|e| e.zone == near.zone) && usable(s);
+        let sorted = near.slots.windows(2).all(|w| ep(&w[0]).map(|e| e.id) < ep(&w[1]).map(|e| e.id));
+        if !near.slots.iter().all(local) || !sorted || (near.share_ppm > 0) == near.slots.is_empty() {
+            return Err("preferred zone is stale");
+        }
+        if !matches!(how, Balance::Prequal(_)) {
+            return self.probes.check(&self.eps, |_| false);
+        }
+        self.probes.check(&self.eps, |e| e.member && (self.panic || e.health.is_in()))
+    }
+}
+
+fn wants_windows(p: &ClusterParams) -> bool {
+    let e = &p.eject;
+    e.success_rate.is_some() || e.success_outlier.is_some() || e.latency_outlier.is_some()
 }
 
 #[cfg(test)]
@@ -274,14 +498,14 @@ mod tests {
     use baleen_base::{Cause, EjectReason};
 
     fn set(version: u64, ids: &[u32]) -> EndpointSet {
-        let endpoints = ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1, zone: 0 }).collect();
+        let endpoints = ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1, zone: 0, order: 0 }).collect();
         EndpointSet { version, endpoints }
     }
 
     fn cluster(ids: &[u32]) -> Cluster {
         let mut c = Cluster::new(ClusterId(1), Arc::new(ClusterParams::default()));
-        c.take_set(&set(1, ids));
-        c.refresh(&mut Prng::new(1));
+        c.take_set(&set(1, ids), Tick::ZERO);
+        c.refresh(&mut Prng::new(1), &WorkerParams::default());
         c
     }
 
@@ -293,7 +517,7 @@ mod tests {
         let slot = c.slot_of(EndpointId(id)).unwrap();
         let reason = EjectReason::ConsecutiveFailures { count: 5, last: Cause::ConnectRefused };
         c.eps[slot as usize].health = Health::Out(Out { reason, nth: 1 });
-        c.refresh(&mut Prng::new(1));
+        c.refresh(&mut Prng::new(1), &WorkerParams::default());
     }
 
     #[test]
@@ -302,8 +526,8 @@ mod tests {
         let three = c.slot_of(EndpointId(3)).unwrap();
         c.eps[three as usize].in_flight = 2;
         c.in_flight = 2;
-        let gone = c.take_set(&set(2, &[1, 2, 6]));
-        c.refresh(&mut Prng::new(1));
+        let gone = c.take_set(&set(2, &[1, 2, 6]), Tick::ZERO);
+        c.refresh(&mut Prng::new(1), &WorkerParams::default());
         assert_eq!(ids(&c), [1, 2, 6]);
         assert_eq!(gone.len(), 2);
         for s in gone {
@@ -311,8 +535,8 @@ mod tests {
         }
         assert_eq!(c.free.len(), 1, "the slot of 3 is still needed");
         c.check(0, 0).unwrap();
-        c.take_set(&set(3, &[3, 6]));
-        c.refresh(&mut Prng::new(1));
+        c.take_set(&set(3, &[3, 6]), Tick::ZERO);
+        c.refresh(&mut Prng::new(1), &WorkerParams::default());
         let again = c.slot_of(EndpointId(3)).unwrap();
         assert_ne!(again, three, "an id that comes back begins anew while its old attempts last");
         c.check(0, 0).unwrap();
@@ -330,7 +554,7 @@ mod tests {
         assert_eq!(c.usable.len(), 4);
         let slot = c.slot_of(EndpointId(1)).unwrap();
         c.eps[slot as usize].health = Health::In;
-        assert!(c.refresh(&mut Prng::new(1)));
+        assert!(c.refresh(&mut Prng::new(1), &WorkerParams::default()));
         assert_eq!(c.usable.len(), 2);
         c.check(0, 0).unwrap();
     }
@@ -338,7 +562,7 @@ mod tests {
     #[test]
     fn sets_that_are_not_sorted_are_cut_to_what_is() {
         let mut c = cluster(&[]);
-        c.take_set(&set(2, &[4, 2, 4, 7]));
+        c.take_set(&set(2, &[4, 2, 4, 7]), Tick::ZERO);
         assert_eq!(ids(&c), [4, 7]);
     }
 }

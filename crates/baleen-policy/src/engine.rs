@@ -4,11 +4,11 @@
 //!
 //! Not here: what a recording looks like (`flight`). Tested: by the virtual harness, which replays every run.
 
-use baleen_base::{CallId, Cx, Prng, Shared, Sink, Tick, WorkerId};
+use baleen_base::{AttemptId, CallId, ClusterId, Cx, Prng, Shared, Sink, Tick, WorkerId};
 
 use crate::flight::{Recording, Tape, Taped};
 use crate::view::View;
-use crate::{Action, Core, Input};
+use crate::{Action, AttemptFacts, Core, Input};
 
 /// How much the flight recorder keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +82,20 @@ impl Engine {
     #[must_use]
     pub fn view(&self, now: Tick) -> View {
         self.core.view(now)
+    }
+
+    /// What a driver writes into an attempt's request; `None` when it is over.
+    #[inline]
+    #[must_use]
+    pub fn attempt_facts(&self, id: AttemptId) -> Option<AttemptFacts> {
+        self.core.attempt_facts(id)
+    }
+
+    /// The level up to which calls to a cluster are admitted.
+    #[inline]
+    #[must_use]
+    pub fn admission_level(&self, cluster: ClusterId) -> u16 {
+        self.core.admission_level(cluster)
     }
 
     /// The worker this engine belongs to.

@@ -1,6 +1,6 @@
 //! A worker's view of one endpoint's health: what the fleet has decided, and how attempts went.
 //!
-//! What: an endpoint is in use, out, or out with a trial granted to this worker. The fleet decides (`fleet.rs`); a worker
+//! What: an endpoint is in use, out, or out with a trial granted to this worker. The fleet decides (`fleet`); a worker
 //! reports each failure it blames on the endpoint, and a success only while that is news: when the endpoint is *watched*
 //! (some worker saw it fail) or on trial. So a healthy endpoint costs no report at all.
 //!
@@ -10,7 +10,7 @@
 //! Trip: the fleet's verdict. Recovery: one request is sent to the endpoint on trial (an idempotent one if there is one
 //! within a second), and its outcome is reported; the fleet restores or ejects again. Cold start: a new endpoint is in use.
 //!
-//! Not here: counting, backoff and the ceiling (`fleet.rs`); panic (`cluster.rs`). Tested: by the core's tests.
+//! Not here: counting, backoff and the ceiling (`fleet`); panic (`cluster.rs`). Tested: by the core's tests.
 
 use core::time::Duration;
 

@@ -159,6 +159,8 @@ pub struct Endpoint {
     pub weight: u32,
     /// Where it is: a hash of the zone's name; 0 when not known.
     pub zone: u32,
+    /// A hash of its address, the same in every process (ids are not): deterministic apertures and Maglev tables sort by it.
+    pub order: u64,
 }
 
 /// All endpoints of a cluster. Sorted by id.

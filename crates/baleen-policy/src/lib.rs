@@ -36,11 +36,15 @@ mod core;
 mod engine;
 mod fleet;
 mod flight;
+mod guard;
 mod health;
 mod input;
 mod ledger;
+mod limit;
 pub mod params;
+mod poison;
 mod pool;
+mod quantile;
 mod queue;
 mod route;
 mod target;
@@ -48,7 +52,7 @@ mod view;
 mod wheel;
 
 pub use self::core::Core;
-pub use action::{Action, Cancel, EjectedView, FleetAction, Observation, Observed, Refusal, To};
+pub use action::{Action, AttemptFacts, Cancel, EjectedView, FleetAction, Observation, Observed, Refusal, To};
 pub use engine::{Engine, RecorderParams};
 pub use fleet::Fleet;
 pub use flight::{Divergence, NoRecording, Recording, Replayed, Step, replay, replay_with};
@@ -60,4 +64,5 @@ pub use ledger::{Ledger, WORKERS_MAX};
 pub use route::TARGETS_MAX;
 pub use view::{
     ClientsView, ClusterView, EndpointState, EndpointView, FleetClusterView, FleetView, View,
+    WindowView,
 };

@@ -56,6 +56,10 @@ impl Queue {
         (self.head != NONE).then_some(self.head)
     }
 
+    pub(crate) fn last(&self) -> Option<u32> {
+        (self.tail != NONE).then_some(self.tail)
+    }
+
     pub(crate) fn push(&mut self, all: &mut impl Places, at: u32) {
         *all.place(at) = Place { prev: self.tail, next: NONE };
         match self.tail {

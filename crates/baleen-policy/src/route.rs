@@ -1,12 +1,15 @@
 //! Settings of a logical name put to use: where its target leads, whether a failed try is made again, and after what wait.
 //!
-//! A retry is made when all of these hold: the request's body is still whole, nothing was sent or the method is idempotent,
-//! nothing went downstream, a try is left, it would end before the total timeout, and the retry pool has one. The pool is
-//! asked last, so that nothing is withdrawn for a retry that something else forbids.
+//! Another try is made when all of these hold: a try is left, endpoints did not die under the call, the request's body is
+//! still whole, nothing was sent or the method is idempotent, nothing went downstream, it would begin before the time is up,
+//! and the pool has one. If something may have been sent, these too: the request is not a retry itself (else retries of
+//! retries multiply: 3 tries on 5 layers are 243), the route tries again after failures of this kind, and the upstream did
+//! not ask to be left alone for longer than the route waits. The pool is asked last, so that nothing is withdrawn for a try
+//! that something else forbids.
 //!
-//! The wait is drawn evenly between zero and `backoff_base * 2^(n-2)` before try `n`, at most `backoff_max` ("full jitter",
-//! AWS Architecture Blog 2015). None when nothing had been sent, or when a connection that had idled was closed under us:
-//! the endpoint is not overloaded then.
+//! What had sent nothing is *requeued*: from a pool of its own and without a wait, because the upstream has no more work from
+//! it. The wait before a retry is drawn (`params::Backoff`), and is at least what the upstream asked for. None when a
+//! connection that had idled was closed under us: the endpoint is not overloaded then.
 //!
 //! Not here: what a try is (`core/attempt.rs`). Tested: below.
 
@@ -14,11 +17,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use baleen_base::{Cause, ClusterId, Prng, RetryDenied, Sent, Tick};
+use baleen_base::{Cause, ClusterId, Prng, RetryDenied, Sent, Spend, Tick};
 use serde::{Deserialize, Serialize};
 
-use crate::Target;
-use crate::params::RouteParams;
+use crate::{HeadFacts, Target};
+use crate::params::{Backoff, Jitter, RouteParams};
 
 /// Most targets a process holds.
 pub const TARGETS_MAX: usize = 65_536;
@@ -39,23 +42,43 @@ pub(crate) struct Facts {
     pub(crate) idempotent: bool,
     pub(crate) sent: Sent,
     pub(crate) cause: Cause,
+    /// The sender's own number of this try.
+    pub(crate) attempt: u8,
+    /// Endpoints died under it.
+    pub(crate) poison: bool,
+    /// What the upstream asked for.
+    pub(crate) retry_after: Option<Duration>,
     /// Tries made.
     pub(crate) tries: u16,
+    /// The last wait, in nanoseconds.
+    pub(crate) waited: u64,
     pub(crate) now: Tick,
     pub(crate) total_at: Tick,
 }
 
 impl Route {
-    /// Whether a response with this status is tried again.
+    /// Why a response is tried again, if it is one that is.
     #[inline]
-    pub(crate) fn retries_status(&self, status: u16) -> bool {
-        self.params.retry_statuses.binary_search(&status).is_ok()
+    pub(crate) fn retries(&self, status: u16, facts: Option<HeadFacts>) -> Option<Cause> {
+        if status >= 400 && self.params.retry_statuses.binary_search(&status).is_ok() {
+            return Some(Cause::Status(status));
+        }
+        let grpc = facts?.grpc?;
+        (self.params.retry_grpc >> grpc.min(31) & 1 == 1).then_some(Cause::Grpc(grpc))
     }
 
-    /// The wait before another try, or why there is none. The pool is still to be asked.
-    pub(crate) fn retry(&self, rng: &mut Prng, f: &Facts) -> Result<Duration, RetryDenied> {
-        if f.tries >= self.params.tries {
+    /// The wait before another try and what pays for it, or why there is none. The pool is still to be asked.
+    pub(crate) fn retry(
+        &self,
+        rng: &mut Prng,
+        f: &Facts,
+    ) -> Result<(Duration, Spend), RetryDenied> {
+        let p = &self.params;
+        if f.tries >= p.tries {
             return Err(RetryDenied::Tries);
+        }
+        if f.poison {
+            return Err(RetryDenied::Poison);
         }
         if f.sent != Sent::Nothing && !f.idempotent {
             return Err(RetryDenied::NotIdempotent);
@@ -63,20 +86,54 @@ impl Route {
         if !f.replayable {
             return Err(RetryDenied::BodyGone);
         }
-        let free = f.sent == Sent::Nothing || f.cause == Cause::ReusedConnectionTerminated;
-        let wait = if free { Duration::ZERO } else { self.backoff(rng, f.tries) };
+        let (wait, spend) = if f.sent == Sent::Nothing {
+            (Duration::ZERO, Spend::Requeue)
+        } else {
+            (self.wait(rng, f)?, Spend::Retry)
+        };
         if f.now + wait >= f.total_at {
             return Err(RetryDenied::NoTime);
         }
-        Ok(wait)
+        Ok((wait, spend))
     }
 
-    /// The wait after so many tries.
-    fn backoff(&self, rng: &mut Prng, tries: u16) -> Duration {
+    /// The wait before a retry, or why there is none.
+    fn wait(&self, rng: &mut Prng, f: &Facts) -> Result<Duration, RetryDenied> {
+        if f.attempt > 1 {
+            return Err(RetryDenied::Nested);
+        }
+        if !self.params.retry_resets && !matches!(f.cause, Cause::Status(_) | Cause::Grpc(_)) {
+            return Err(RetryDenied::Classifier);
+        }
+        let asked = f.retry_after.unwrap_or_default();
+        if asked > self.params.retry_after_max {
+            return Err(RetryDenied::PushedBack);
+        }
+        let drawn = if f.cause == Cause::ReusedConnectionTerminated {
+            Duration::ZERO
+        } else {
+            self.params.backoff.draw(rng, f.tries, f.waited)
+        };
+        Ok(drawn.max(asked))
+    }
+}
+
+impl Backoff {
+    /// The wait after so many tries, the last wait having been `waited` nanoseconds.
+    pub(crate) fn draw(&self, rng: &mut Prng, tries: u16, waited: u64) -> Duration {
+        let nanos = |d: Duration| (Tick::ZERO + d).as_nanos();
+        let up_to = |rng: &mut Prng, n: u64| rng.below(n.saturating_add(1));
         let doublings = u32::from(tries.saturating_sub(1)).min(31);
-        let most = self.params.backoff.base.saturating_mul(1 << doublings);
-        let most = most.min(self.params.backoff.max);
-        Duration::from_nanos(rng.below((Tick::ZERO + most).as_nanos().saturating_add(1)))
+        let most = nanos(self.base.saturating_mul(1 << doublings).min(self.max));
+        Duration::from_nanos(match self.jitter {
+            Jitter::Full => up_to(rng, most),
+            Jitter::Equal => most / 2 + up_to(rng, most - most / 2),
+            Jitter::Decorrelated => {
+                let base = nanos(self.base);
+                let top = waited.max(base).saturating_mul(3);
+                (base + up_to(rng, top - base)).min(nanos(self.max))
+            }
+        })
     }
 }
 
@@ -262,6 +319,10 @@ mod tests {
             idempotent: true,
             sent: Sent::Maybe,
             cause: Cause::ConnectionTerminated,
+            attempt: 1,
+            poison: false,
+            retry_after: None,
+            waited: 0,
             tries: 1,
             now: Tick::ZERO,
             total_at: Tick::from_millis(5000),
@@ -277,17 +338,28 @@ mod tests {
         check(Facts { idempotent: false, ..facts() }, RetryDenied::NotIdempotent);
         check(Facts { replayable: false, ..facts() }, RetryDenied::BodyGone);
         check(Facts { total_at: Tick::ZERO, ..facts() }, RetryDenied::NoTime);
-        let nothing = Facts { idempotent: false, sent: Sent::Nothing, ..facts() };
-        assert_eq!(r.retry(&mut rng, &nothing), Ok(Duration::ZERO));
+        check(Facts { poison: true, ..facts() }, RetryDenied::Poison);
+        check(Facts { attempt: 2, ..facts() }, RetryDenied::Nested);
+        let asked = |s| Facts { retry_after: Some(s), ..facts() };
+        check(asked(Duration::from_millis(1001)), RetryDenied::PushedBack);
+        check(asked(Duration::MAX), RetryDenied::PushedBack);
+        let wait = |rng: &mut Prng, f: &Facts| r.retry(rng, f).unwrap();
+        assert!(wait(&mut rng, &asked(Duration::from_secs(1))).0 >= Duration::from_secs(1));
+        let nothing = Facts { idempotent: false, sent: Sent::Nothing, attempt: 2, ..facts() };
+        assert_eq!(wait(&mut rng, &nothing), (Duration::ZERO, Spend::Requeue));
+        let no_resets = RouteParams { retry_resets: false, ..RouteParams::default() };
+        let r = Route { params: Arc::new(no_resets) };
+        assert_eq!(r.retry(&mut rng, &facts()), Err(RetryDenied::Classifier));
+        assert!(r.retry(&mut rng, &Facts { cause: Cause::Status(503), ..facts() }).is_ok());
     }
 
     #[test]
     fn waits_are_drawn_evenly_up_to_a_doubling_bound() {
-        let (r, mut rng) = (route(), Prng::new(1));
+        let (b, mut rng) = (Backoff::default(), Prng::new(1));
         for (tries, most_ms) in [(1u16, 25u64), (2, 50), (3, 100), (4, 200), (5, 250), (60, 250)] {
             let n = 2_000;
             let waits: Vec<u64> =
-                (0..n).map(|_| r.backoff(&mut rng, tries).as_nanos() as u64).collect();
+                (0..n).map(|_| b.draw(&mut rng, tries, 0).as_nanos() as u64).collect();
             let most = most_ms * 1_000_000;
             assert!(waits.iter().all(|&w| w <= most));
             let mean = waits.iter().sum::<u64>() / n;

@@ -47,6 +47,10 @@ pub struct ClusterView {
     pub in_flight: u32,
     /// Calls waiting for a slot, of this worker.
     pub queued: u32,
+    /// Attempts that may be in flight, of all workers: the fixed limit, or where the one that moves stands.
+    pub slots: u32,
+    /// The level up to which calls are admitted; see [`baleen_base::Event::AdmissionMoved`].
+    pub admission: u16,
     /// Endpoints, by id.
     pub endpoints: Vec<EndpointView>,
 }
@@ -86,7 +90,7 @@ pub enum EndpointState {
     Trial,
 }
 
-/// The fleet: endpoints that are out, and those that failed lately.
+/// The fleet: endpoints that are out, those that failed lately, and what workers reported of the others.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct FleetView {
     /// Clusters that have any, by id.
@@ -104,6 +108,21 @@ pub struct FleetClusterView {
     pub ejected: Vec<(EndpointId, EjectedView)>,
     /// Endpoints in use that failed so often in a row, by id.
     pub failing: Vec<(EndpointId, u32)>,
+    /// What rules that look at windows know of endpoints in use that had traffic lately, by id.
+    pub windows: Vec<(EndpointId, WindowView)>,
+}
+
+/// What all workers together saw of an endpoint lately.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WindowView {
+    /// Attempts that succeeded or failed; 0 when no rule counts them.
+    pub requests: u32,
+    /// Share that succeeded, in parts per million.
+    pub ok_ppm: u32,
+    /// Response heads that were timed; 0 when no rule does.
+    pub timed: u32,
+    /// Their mean time, in microseconds.
+    pub mean_us: u32,
 }
 
 pub(crate) fn cluster(c: &crate::cluster::Cluster) -> ClusterView {
@@ -130,6 +149,8 @@ pub(crate) fn cluster(c: &crate::cluster::Cluster) -> ClusterView {
         panic: c.panic,
         in_flight: c.in_flight,
         queued: c.queue.len(),
+        slots: c.guard.slots,
+        admission: c.guard.admission.level(),
         endpoints: c.members.iter().map(endpoint).collect(),
     }
 }

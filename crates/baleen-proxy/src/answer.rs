@@ -10,17 +10,23 @@
 //! | a TRACE with `Max-Forwards: 0` | 405: nothing is echoed, it could hold secrets | `http_request_error` |
 //! | the client is too slow | 408 | `http_request_error` |
 //! | no cluster, no endpoint | 503 | `destination_not_found`, `destination_unavailable` |
-//! | queue full or too slow, too many calls or connections | 503 with `Retry-After` | `connection_limit_reached` |
+//! | queue full or too slow, too many calls or connections, shed | 503 with `Retry-After` | `connection_limit_reached` |
+//! | it calls too often | 429 with `Retry-After` | `http_request_denied` |
+//! | upstreams died under requests like it | 503 with `Retry-After` when that is known | `http_request_denied` |
 //! | out of time | 504 | `http_response_timeout`, `connection_timeout` |
 //! | the last attempt failed | 502, 503, 504 by cause | as in `of_cause` |
 //!
 //! Tokens and statuses are those of RFC 9209 section 2.3, but that a name we do not know is 404 (the RFC recommends 500: a
 //! mistyped host would then look like our failure) and a cluster that is not there is 503 (it may be there soon).
 //!
+//! `Retry-After` says what policy knows, in whole seconds, rounded up and at least 1; where it knows nothing, 1.
+//!
 //! **What is disclosed** is set per listener ([`Disclose`]); the default names cluster and cause, but no upstream address.
 //! No answer may be cached. Bound: an answer has some hundred bytes; names in it are bounded where they are made.
 //!
 //! Not here: which failure it was (policy, codec). Tested: `answer/tests.rs`.
+
+use std::time::Duration;
 
 use baleen_base::{Cause, ClientClose, RefusalKind, RetryDenied};
 use baleen_http1::{Local, Persist, Rule, local_response};
@@ -36,8 +42,8 @@ mod text;
 
 /// Body's type.
 const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
-/// Seconds after which a client may try again when we are full.
-const RETRY_AFTER: &[u8] = b"1";
+/// After this a client may try again when we are full and don't know better.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why we answer ourselves.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +89,8 @@ pub struct Context<'a> {
     pub request_id: &'a [u8],
     /// What the last response broke, if that is why the attempt failed.
     pub broken: Option<Rule>,
+    /// Up to which level calls to the cluster are admitted, for callers that shed by it.
+    pub admit: Option<u16>,
     /// Milliseconds since 1970.
     pub unix_ms: u64,
 }
@@ -132,8 +140,15 @@ impl Answer {
         self.fields
             .append_with("Proxy-Status", |out| text::push_proxy_status(out, &verdict, why, cx));
         self.fields.append("Cache-Control", b"no-store");
-        if verdict.retry_after {
-            self.fields.append("Retry-After", RETRY_AFTER);
+        let after = match why {
+            Why::Refused(refusal) if matches!(verdict.status, 429 | 503) => refusal.retry_after,
+            _ => None,
+        };
+        if let Some(after) = after.or(verdict.retry_after.then_some(RETRY_AFTER)) {
+            self.fields.append_with("Retry-After", |out| text::push_seconds(out, after));
+        }
+        if let Some(level) = cx.admit {
+            self.fields.append("baleen-admit", level.to_string().as_bytes());
         }
         text::push_body(&mut self.body, &verdict, why, cx);
     }

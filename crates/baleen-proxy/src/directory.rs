@@ -13,15 +13,18 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use baleen_base::{ClusterId, EndpointId, ListenerId, RouteId, TargetId};
+use baleen_config::{ClusterShell, RouteShell};
 use baleen_policy::params::{CLUSTERS_MAX, ENDPOINTS_MAX, ROUTES_MAX};
 use baleen_policy::{Endpoint, EndpointSet, Target};
 
 mod table;
 
 use table::Chunks;
+
+use crate::hash::stable;
 
 /// Most logical names bound at once.
 pub const NAMES_MAX: usize = 65_536;
@@ -65,6 +68,24 @@ struct Address {
     text: Box<str>,
 }
 
+/// An address that was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Its share of traffic in relation to the others.
+    pub weight: u32,
+    /// Its zone ([`baleen_config::zone_hash`]); 0 when that is not known.
+    pub zone: u32,
+}
+
+impl From<(SocketAddr, u32)> for Found {
+    /// An address and its weight, in no zone.
+    fn from((addr, weight): (SocketAddr, u32)) -> Found {
+        Found { addr, weight, zone: 0 }
+    }
+}
+
 /// A snapshot of who is who.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
@@ -73,6 +94,9 @@ pub struct Directory {
     routes: Chunks<Box<str>>,
     clusters: Chunks<Box<str>>,
     listeners: Chunks<Box<str>>,
+    /// By route; nothing for those with no settings of their own.
+    route_shells: Chunks<Option<Arc<RouteShell>>>,
+    cluster_shells: Chunks<Option<Arc<ClusterShell>>>,
 }
 
 /// What an id is called that is not in the snapshot.
@@ -115,6 +139,21 @@ impl Directory {
     #[must_use]
     pub fn listener(&self, id: ListenerId) -> &str {
         self.listeners.get(id.index()).map_or(UNKNOWN, |n| n)
+    }
+
+    /// What only the proxy has to know of a route's settings; `None`: the defaults, as for most.
+    #[inline]
+    #[must_use]
+    pub fn route_shell(&self, id: RouteId) -> Option<&Arc<RouteShell>> {
+        self.route_shells.get(id.index())?.as_ref()
+    }
+
+    /// What only the proxy has to know of a cluster's settings.
+    #[must_use]
+    pub fn cluster_shell(&self, id: ClusterId) -> &ClusterShell {
+        static DEFAULT: LazyLock<ClusterShell> = LazyLock::new(ClusterShell::default);
+        let own = self.cluster_shells.get(id.index()).and_then(Option::as_deref);
+        own.unwrap_or_else(|| &DEFAULT)
     }
 
     /// All names and what they are bound to, in no order.
@@ -246,14 +285,30 @@ impl Registry {
             && Arc::make_mut(&mut self.directory.names).remove(name).is_some()
     }
 
-    /// Turns what was discovered of a cluster into its endpoints. An address that comes twice has both weights; one of weight
-    /// 0 gets no traffic and is not in the set. A set is cut at what policy holds for a cluster, those known longest first.
-    pub fn discovered(&mut self, cluster: ClusterId, found: &[(SocketAddr, u32)]) -> Discovered {
+    /// Says what only the proxy has to know of a route's settings.
+    pub fn set_route_shell(&mut self, id: RouteId, shell: &Arc<RouteShell>) {
+        let own = (**shell != RouteShell::default()).then(|| Arc::clone(shell));
+        self.directory.route_shells.put(id.index(), own);
+    }
+
+    /// Says what only the proxy has to know of a cluster's settings.
+    pub fn set_cluster_shell(&mut self, id: ClusterId, shell: &Arc<ClusterShell>) {
+        let own = (**shell != ClusterShell::default()).then(|| Arc::clone(shell));
+        self.directory.cluster_shells.put(id.index(), own);
+    }
+
+    /// Turns what was discovered of a cluster into its endpoints. An address that comes twice has both weights and the first
+    /// one's zone; one of weight 0 gets no traffic and is not in the set. A set is cut at what policy holds for a cluster,
+    /// those known longest first.
+    pub fn discovered(&mut self, cluster: ClusterId, found: &[Found]) -> Discovered {
         let mut left_out = 0;
         let mut endpoints: Vec<Endpoint> = Vec::with_capacity(found.len().min(ENDPOINTS_MAX));
-        for (addr, weight) in found.iter().filter(|(_, weight)| *weight > 0) {
+        for Found { addr, weight, zone } in found.iter().filter(|found| found.weight > 0) {
             match self.endpoint(cluster, *addr) {
-                Some(id) => endpoints.push(Endpoint { id, weight: *weight, zone: 0 }),
+                Some(id) => {
+                    let order = stable(self.directory.endpoint(id).as_bytes());
+                    endpoints.push(Endpoint { id, weight: *weight, zone: *zone, order });
+                }
                 None => left_out += 1,
             }
         }

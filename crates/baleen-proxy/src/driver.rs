@@ -14,13 +14,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::SyncSender;
 use std::task::Waker;
 
-use baleen_base::{AttemptId, CallId, ClientId, ConnId, Event, Failure, ListenerId, Sink, Tick};
+use baleen_base::{AttemptId, CallId, ClientId, ClusterId, ConnId, Event, Failure, ListenerId, Sink, Tick};
 use baleen_policy::{
-    Action, AttemptEvent, CallFacts, ClientEvent, Engine, Input, Ledger, Recording, View,
+    Action, AttemptFacts, AttemptEvent, CallFacts, ClientEvent, Engine, Input, Ledger, Recording, View,
 };
 use baleen_telemetry::{ShellCounter, WorkerCells};
 use tokio::net::TcpStream;
@@ -29,8 +29,10 @@ use crate::clock::Clock;
 use crate::conns::{Conns, Quiet};
 use crate::control::ToControl;
 use crate::inbox::Inbox;
+use crate::probe::Asked;
 
 mod mail;
+mod turn;
 
 use mail::{ClientCell, Inner};
 
@@ -58,6 +60,8 @@ pub(crate) struct Driver {
     me: baleen_base::WorkerId,
     cells: Rc<WorkerCells>,
     reports_dropped: Arc<AtomicU64>,
+    /// Endpoints that policy wants to be probed.
+    pub probes: Asked,
 }
 
 /// What a driver is made of.
@@ -96,6 +100,7 @@ impl Driver {
             me: parts.me,
             cells: parts.cells,
             reports_dropped: parts.reports_dropped,
+            probes: Asked::default(),
         }
     }
 
@@ -192,20 +197,21 @@ impl Driver {
         let inner = &mut *self.inner.borrow_mut();
         self.settle(inner);
         let conn = inner.conns.open();
-        if let Some(cell) = inner.client(client) {
-            cell.conn = Some(conn);
-        }
+        inner.uses(client, attempt, conn);
         let event = AttemptEvent::Connected { conn };
         self.step(inner, Some(client), Input::Attempt(attempt, event));
     }
 
     /// Take the idle connection that policy chose.
     #[inline]
-    pub fn check_out(&self, client: ClientId, conn: ConnId) -> Result<TcpStream, Quiet> {
+    pub fn check_out(
+        &self,
+        client: ClientId,
+        attempt: AttemptId,
+        conn: ConnId,
+    ) -> Result<TcpStream, Quiet> {
         let inner = &mut *self.inner.borrow_mut();
-        if let Some(cell) = inner.client(client) {
-            cell.conn = Some(conn);
-        }
+        inner.uses(client, attempt, conn);
         let out = inner.conns.check_out(conn);
         self.count_quiet(out.as_ref().err().copied());
         out
@@ -216,10 +222,10 @@ impl Driver {
     pub fn end(&self, client: ClientId, attempt: AttemptId, stream: Option<TcpStream>) {
         let inner = &mut *self.inner.borrow_mut();
         self.settle(inner);
-        let conn = inner.client(client).and_then(|c| {
-            c.call = None;
-            c.conn.take()
-        });
+        let conn = inner.used(client, attempt);
+        if let Some(cell) = inner.client(client) {
+            cell.call = None;
+        }
         let mut reusable = false;
         if let (Some(conn), Some(stream)) = (conn, stream) {
             let quiet = inner.conns.check_in(conn, stream);
@@ -236,20 +242,20 @@ impl Driver {
     pub fn failed(&self, client: ClientId, attempt: AttemptId, failure: Failure) {
         let inner = &mut *self.inner.borrow_mut();
         self.settle(inner);
-        inner.close_conn_of(client);
+        inner.close_conn_of(client, attempt);
         let event = AttemptEvent::Failed(failure);
         self.step(inner, Some(client), Input::Attempt(attempt, event));
     }
 
-    /// Policy cancelled the running attempt: its connection's id is free.
-    pub fn cancelled(&self, client: ClientId) {
-        self.inner.borrow_mut().close_conn_of(client);
+    /// Policy cancelled a running attempt: its connection's id is free.
+    pub fn cancelled(&self, client: ClientId, attempt: AttemptId) {
+        self.inner.borrow_mut().close_conn_of(client, attempt);
     }
 
     /// The call is over by policy's word (answered or broken).
     pub fn call_over(&self, client: ClientId) {
         let inner = &mut *self.inner.borrow_mut();
-        inner.close_conn_of(client);
+        inner.close_conns_of(client);
         if let Some(cell) = inner.client(client) {
             cell.call = None;
         }
@@ -326,6 +332,18 @@ impl Driver {
         self.clock
     }
 
+    /// How much time an attempt has and which try it is; nothing when it is over.
+    #[inline]
+    pub fn attempt_facts(&self, attempt: AttemptId) -> Option<AttemptFacts> {
+        self.inner.borrow().engine.attempt_facts(attempt)
+    }
+
+    /// Up to which level calls to the cluster are admitted.
+    #[inline]
+    pub fn admission_level(&self, cluster: ClusterId) -> u16 {
+        self.inner.borrow().engine.admission_level(cluster)
+    }
+
     /// Policy's view of itself.
     pub fn view(&self) -> View {
         self.inner.borrow().engine.view(self.now.get())
@@ -340,102 +358,6 @@ impl Driver {
         match what {
             Some(Quiet::Spoke) => self.cells.count(ShellCounter::ExtraResponseBytes, 1),
             Some(Quiet::Yes | Quiet::Closed) | None => {}
-        }
-    }
-
-    /// Settle what dropped tasks left behind.
-    #[inline]
-    fn settle(&self, inner: &mut Inner) {
-        let mut list = self.settle.take();
-        if !list.is_empty() {
-            for id in list.drain(..) {
-                self.gone(inner, id);
-            }
-        }
-        self.settle.set(list);
-    }
-
-    fn gone(&self, inner: &mut Inner, id: ClientId) {
-        if inner.client(id).is_none() {
-            return;
-        }
-        self.abandon_call(inner, id);
-        self.step(inner, Some(id), Input::Client(id, ClientEvent::Gone));
-        inner.drop_mail(id);
-        if let Some(cell) = inner.client(id) {
-            cell.live = false;
-            cell.waker = None;
-            cell.generation = cell.generation.wrapping_add(1);
-            inner.free.push(id.slot);
-        }
-    }
-
-    fn abandon_call(&self, inner: &mut Inner, id: ClientId) {
-        inner.close_conn_of(id);
-        let call = inner.client(id).and_then(|cell| cell.call.take());
-        inner.drop_mail(id);
-        if let Some(call) = call {
-            self.step(inner, Some(id), Input::Abandon(call));
-        }
-    }
-
-    #[inline]
-    fn step(&self, inner: &mut Inner, me: Option<ClientId>, input: Input) {
-        let now = self.now.get();
-        inner.engine.input(now, &mut inner.sink, &*self.ledger, input);
-        self.drain(inner, me);
-    }
-
-    #[inline]
-    fn drain(&self, inner: &mut Inner, me: Option<ClientId>) {
-        let now = self.now.get();
-        while let Some(action) = inner.engine.poll(now, &mut inner.sink, &*self.ledger) {
-            self.dispatch(inner, me, action);
-        }
-        let deadline = inner.engine.next_deadline().unwrap_or(Tick::NEVER);
-        if deadline < self.armed.get() {
-            self.armed.set(deadline);
-            if let Some(waker) = self.timer.take() {
-                waker.wake();
-            }
-        }
-    }
-
-    #[inline]
-    fn dispatch(&self, inner: &mut Inner, me: Option<ClientId>, action: Action) {
-        match action {
-            Action::Start { attempt, conn, .. } => {
-                if !inner.post_call(attempt.call, me, action)
-                    && let Some(conn) = conn
-                {
-                    inner.conns.close(conn);
-                }
-            }
-            Action::Forward { attempt } => drop(inner.post_call(attempt.call, me, action)),
-            Action::Cancel { attempt, .. } => {
-                if !inner.take_back(attempt) {
-                    inner.post_call(attempt.call, me, action);
-                }
-            }
-            Action::Answer { call, .. } | Action::Break { call, .. } => {
-                inner.post_call(call, me, action);
-            }
-            Action::CloseConn { conn, .. } => drop(inner.conns.close(conn)),
-            Action::CloseClient { client, .. } => inner.post(client, me, action),
-            Action::Report(seen) => {
-                if self.control.try_send(ToControl::Observed(self.me, seen)).is_err() {
-                    self.reports_dropped.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            Action::Probe { cluster, endpoint } => {
-                let nothing = Input::Probed(cluster, endpoint, None);
-                inner.engine.input(self.now.get(), &mut inner.sink, &*self.ledger, nothing);
-            }
-            Action::Wake { worker, cluster } => {
-                if let Some(peer) = self.peers.get(worker.index()) {
-                    peer.slot_free(cluster);
-                }
-            }
         }
     }
 }

@@ -206,6 +206,12 @@ pub fn request(
 /// `Date` gets `date` (RFC 9110 6.6.1).
 pub fn response(view: &impl FieldView, upgrade: bool, date: Option<&[u8]>, edits: &mut Edits) {
     hop(view, upgrade, edits);
+    for i in indices(view.mask(Known::ForPolicy.bit())) {
+        // It is about the hop behind us; callers hear of ours.
+        if view.field(i).0.eq_ignore_ascii_case(b"baleen-admit") {
+            edits.drop_field(i);
+        }
+    }
     if let Some(date) = date
         && !(0..view.field_count()).any(|i| view.field(i).0.eq_ignore_ascii_case(b"date"))
     {

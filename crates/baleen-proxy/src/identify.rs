@@ -169,6 +169,8 @@ pub struct Rule {
     pub path: Option<PathPrefix>,
     /// The name.
     pub name: Template,
+    /// How urgent these requests are: 0 most, 7 least.
+    pub priority: Option<u8>,
 }
 
 /// How a listener names requests.
@@ -187,12 +189,12 @@ impl Naming {
         Naming { rules: rules.into(), rest, looks_at_paths }
     }
 
-    /// Writes the name of a request into `out`, which is cleared first.
+    /// Writes the name of a request into `out`, which is cleared first. Gives how urgent the rule says that it is.
     ///
     /// # Errors
     ///
     /// Why it has none; `out` is then empty.
-    pub fn name(&self, view: &impl HeadView, out: &mut String) -> Result<(), NoName> {
+    pub fn name(&self, view: &impl HeadView, out: &mut String) -> Result<Option<u8>, NoName> {
         out.clear();
         let found = self.find(view, out);
         if found.is_err() {
@@ -201,7 +203,7 @@ impl Naming {
         found
     }
 
-    fn find(&self, view: &impl HeadView, out: &mut String) -> Result<(), NoName> {
+    fn find(&self, view: &impl HeadView, out: &mut String) -> Result<Option<u8>, NoName> {
         let mut place = [0; LABEL_BYTES_MAX];
         let host = match view.authority() {
             Some(authority) => label(without_port(authority), &mut place),
@@ -221,7 +223,8 @@ impl Naming {
                 && rule.path.as_ref().is_none_or(|p| p.matches(path))
         });
         let template = hit.map(|r| &r.name).or(self.rest.as_ref()).ok_or(NoName::NoRule)?;
-        template.fill(host, out)
+        template.fill(host, out)?;
+        Ok(hit.and_then(|rule| rule.priority))
     }
 }
 

@@ -14,6 +14,8 @@
 //! | `exchange` | a connection from a downstream, request by request |
 //! | `conns` | connections to upstreams, in use and idle |
 //! | `head`, `edits`, `identify`, `directory`, `forward`, `answer`, `access_log` | stages, the same for every HTTP version |
+//! | `probe` | asks endpoints how loaded they are |
+//! | `facts`, `hints`, `hash` | what requests and response heads say to policy |
 //! | `failure` | errors of input and output as policy's three facts |
 //! | `body` | what an observer of bodies sees |
 //! | `io`, `buffers`, `clock`, `inbox` | small tools |
@@ -32,13 +34,17 @@ pub mod directory;
 mod driver;
 pub mod edits;
 mod exchange;
+pub mod facts;
 mod failure;
 pub mod forward;
+pub mod hash;
 pub mod head;
+pub mod hints;
 pub mod identify;
 mod inbox;
 mod io;
 mod listen;
+mod probe;
 mod server;
 mod worker;
 

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use baleen_base::ListenerId;
+use baleen_config::Network;
 use baleen_http1::Limits;
 use baleen_telemetry::ShellCounter;
 use socket2::{Domain, Socket, Type};
@@ -56,6 +57,10 @@ pub struct ListenerPlan {
     pub access_log: Destination,
     /// How much our own answers tell.
     pub disclose: Disclose,
+    /// Callers whose word about deadlines and urgency is believed, by the address they connect from.
+    pub callers: Arc<[Network]>,
+    /// How far their clocks and ours may be apart.
+    pub deadline_skew: Duration,
 }
 
 /// One listener, as a worker's connections see it.
@@ -65,6 +70,8 @@ pub(crate) struct Site {
     pub trust: TrustParams,
     pub limits: Limits,
     pub disclose: Disclose,
+    pub callers: Arc<[Network]>,
+    pub deadline_skew: Duration,
     pub log: Option<RefCell<Writer>>,
 }
 

@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::control::{Control, MESSAGES_MAX, ToControl};
 use crate::directory::{Directory, LISTENERS_MAX};
 use crate::driver::Parts;
+use crate::hash::Secret;
 use crate::inbox::Inbox;
 use crate::listen::{self, Bound, HAND_OVER_MAX, ListenerPlan, Load};
 use crate::worker::{self, COMMANDS_MAX, MakeParts, SiteParts, Start};
@@ -136,6 +137,7 @@ impl Server {
         inbox: Receiver<ToControl>,
     ) -> Result<(), StartError> {
         let mut seeds = Prng::new(plan.seed);
+        let secret = Secret::new(seeds.bits());
         let load = Arc::new(Load::new(self.workers));
         let inboxes: Arc<[Inbox]> = (0..self.workers).map(|_| Inbox::default()).collect();
         let mut listeners = transpose(bound, self.workers);
@@ -162,6 +164,7 @@ impl Server {
                 parts: Some(self.parts(me, &plan, seeds.bits(), Arc::clone(&inboxes))),
                 cells: Some(cells),
                 seed: seeds.bits(),
+                secret,
                 directory: Arc::clone(&plan.directory),
                 params: Arc::clone(&plan.params),
                 observe: plan.observe.clone(),

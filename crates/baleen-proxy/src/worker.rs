@@ -2,8 +2,8 @@
 //!
 //! The runtime is tokio's `LocalRuntime`; against a `LocalSet` on a current-thread runtime it cost 1 to 2 % less per request when
 //! measured. Besides one task per connection it runs: one per listener, the timer of the core's one deadline, the reaper of idle
-//! upstream connections, one that hears of free slots, one that takes over connections of busier workers, and, with an access
-//! log, one that hands its lines over. The thread itself hears commands of the control thread (bounded; that thread waits when
+//! upstream connections, one that probes endpoints, one that hears of free slots, one that takes over connections of busier
+//! workers, and, with an access log, one that hands its lines over. The thread itself hears commands of the control thread (bounded; that thread waits when
 //! a worker does not keep up).
 //!
 //! Not here: what happens on a connection (`exchange`), policy (`driver`). Tested: `tests/`.
@@ -34,8 +34,10 @@ use crate::buffers::Buffers;
 use crate::directory::Directory;
 use crate::driver::{Driver, Parts};
 use crate::exchange::{self, Scratches};
+use crate::hash::Secret;
 use crate::inbox::Inbox;
 use crate::listen::{self, Handed, Load, Site};
+use crate::probe;
 
 /// Commands that wait for a worker.
 pub(crate) const COMMANDS_MAX: usize = 1024;
@@ -88,6 +90,8 @@ pub(crate) struct Worker {
     /// The date as text, and until when it is right.
     date: Cell<(Tick, HttpDate)>,
     rng: RefCell<Prng>,
+    /// The process's key for hashes.
+    pub secret: Secret,
     sites: Vec<Rc<Site>>,
 }
 
@@ -101,6 +105,7 @@ pub(crate) struct Start {
     pub parts: Option<MakeParts>,
     pub cells: Option<WorkerCells>,
     pub seed: u64,
+    pub secret: Secret,
     pub directory: Arc<Directory>,
     pub params: Arc<Params>,
     pub sites: Vec<SiteParts>,
@@ -129,6 +134,8 @@ impl Worker {
                 trust: site.plan.trust,
                 limits: site.plan.limits,
                 disclose: site.plan.disclose,
+                callers: site.plan.callers,
+                deadline_skew: site.plan.deadline_skew,
                 log: site.log.map(RefCell::new),
             })
         });
@@ -148,6 +155,7 @@ impl Worker {
             replay_bytes: RefCell::new(replay_bytes(&start.params)),
             date: Cell::new((Tick::ZERO, [b' '; HTTP_DATE_BYTES])),
             rng: RefCell::new(Prng::new(start.seed)),
+            secret: start.secret,
             sites: sites.collect(),
         }
     }
@@ -160,9 +168,18 @@ impl Worker {
 
     /// Wall-clock time of a tick, in milliseconds since 1970.
     pub fn unix_ms(&self, at: Tick) -> u64 {
+        u64::try_from(self.unix(at).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Wall-clock time of a tick, in nanoseconds since 1970.
+    pub fn unix_nanos(&self, at: Tick) -> u64 {
+        u64::try_from(self.unix(at).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn unix(&self, at: Tick) -> Duration {
         let ago = self.driver.clock().now().since(at);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(wall.saturating_sub(ago).as_millis()).unwrap_or(u64::MAX)
+        wall.saturating_sub(ago)
     }
 
     /// The present date as text. The clock is read at most once a second, else the tick of this turn tells how old it is.
@@ -268,6 +285,7 @@ async fn work(mut start: Start) {
     w.driver.tick();
     drop(tokio::task::spawn_local(timer(Rc::clone(&w))));
     drop(tokio::task::spawn_local(reaper(Rc::clone(&w))));
+    drop(tokio::task::spawn_local(probe::probes(Rc::clone(&w))));
     drop(tokio::task::spawn_local(slots(Rc::clone(&w), start.inboxes)));
     drop(tokio::task::spawn_local(take_over(Rc::clone(&w), start.handed)));
     if w.sites.iter().any(|site| site.log.is_some()) {

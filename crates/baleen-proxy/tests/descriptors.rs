@@ -28,7 +28,7 @@ fn start(upstream: &TcpListener) -> Server {
     let tree = Target::Cluster(cluster);
     let target = registry.target(&tree).unwrap();
     registry.bind("/svc", Binding { route, target }).unwrap();
-    let found = registry.discovered(cluster, &[(upstream.local_addr().unwrap(), 1)]);
+    let found = registry.discovered(cluster, &[(upstream.local_addr().unwrap(), 1).into()]);
     let plan = Plan {
         workers: 1,
         listeners: vec![ListenerPlan {
@@ -39,6 +39,8 @@ fn start(upstream: &TcpListener) -> Server {
             limits: Limits::default(),
             access_log: Destination::Off,
             disclose: Disclose::default(),
+            callers: Arc::default(),
+            deadline_skew: std::time::Duration::ZERO,
         }],
         params: Arc::new(Params {
             routes: vec![(route, RouteParams::default())],

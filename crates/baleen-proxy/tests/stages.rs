@@ -3,18 +3,27 @@
 //! join without a change to a stage.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
+use baleen_base::Tick;
+use baleen_config::KeySource;
 use baleen_http1::{Known, Limits, Parsed, RequestHead, RequestOptions, ResponseHead};
 use baleen_proxy::access_log::Entry;
 use baleen_proxy::answer::{Answer, Context, Disclose, Why};
 use baleen_proxy::directory::Directory;
 use baleen_proxy::edits::Edits;
+use baleen_proxy::facts::{self, Onward, Said, Sender};
 use baleen_proxy::forward::{self, ConnInfo, RequestId, Source, TrustParams, client_address};
+use baleen_proxy::hash::Secret;
 use baleen_proxy::head::{
     FieldView, HeadView, Http1Request, Http1Response, Protocol, Scheme, indices,
 };
+use baleen_proxy::hints;
 use baleen_proxy::identify::{HostPattern, Naming, PathPrefix, Rule, Template};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
+
+/// The wall clock.
+const UNIX_NANOS: u64 = 1_700_000_000_000_000_000;
 
 /// The second face: what `http` and `h2` hand over. Names are looked at once, as the codec does.
 struct MapFields<'a> {
@@ -99,7 +108,9 @@ fn sorted<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<(String
 /// What the stages make of one request.
 #[derive(PartialEq, Debug)]
 struct Seen {
-    name: Result<String, String>,
+    name: Result<(String, Option<u8>), String>,
+    said: Said,
+    hash: (u32, u64, u64, u64),
     client: IpAddr,
     request_id: Vec<u8>,
     is_loop: bool,
@@ -112,6 +123,7 @@ fn naming() -> Naming {
         host: host.map(|h| HostPattern::parse(h).expect("a host")),
         path: path.map(|p| PathPrefix::parse(p).expect("a path")),
         name: Template::parse(name).expect("a name"),
+        priority: path.map(|_| 1),
     };
     let rules = vec![
         rule(Some("*.example.com"), Some("/images"), "/svc/images"),
@@ -127,7 +139,26 @@ fn seen(view: &impl HeadView, trust: TrustParams) -> Seen {
     let conn = ConnInfo::new(SocketAddr::from(([192, 0, 2, 9], 4711)), view.scheme());
     let id = RequestId::of(view, trust, || [1, 2]);
     let mut edits = Edits::new();
+    let sender = Sender {
+        trusted: trust.trusted_hops > 0,
+        skew: Duration::from_millis(100),
+        now: Tick::ZERO,
+    };
+    let said = facts::said(view, sender, || UNIX_NANOS);
+    let secret = Secret::new(1);
+    let address = client_address(view, trust, &conn);
+    let key = |by: &KeySource| facts::key(&secret, by, view, address);
+    let cookie = KeySource::Cookie("b".to_owned());
+    let hash = (
+        facts::fingerprint(&secret, view),
+        key(&KeySource::Address),
+        key(&KeySource::Header("accept".to_owned())),
+        facts::sticky(&cookie, view, address),
+    );
     let client = forward::request(view, &conn, trust, &id, false, &mut edits);
+    let left = (said.deadline != Tick::NEVER).then(|| said.deadline.since(Tick::ZERO));
+    let onward = Onward { left, forms: said.forms, priority: said.priority, attempt: 2 };
+    facts::onward(view, &onward, || UNIX_NANOS, &mut edits);
     assert_eq!(client, client_address(view, trust, &conn));
     edits.set(view, "X-Set", b"ours");
     let mut log = Vec::new();
@@ -152,7 +183,9 @@ fn seen(view: &impl HeadView, trust: TrustParams) -> Seen {
     };
     entry.push(&mut log);
     Seen {
-        name: named.map(|()| name.clone()).map_err(|e| format!("{e:?}")),
+        name: named.map(|urgent| (name.clone(), urgent)).map_err(|e| format!("{e:?}")),
+        said,
+        hash,
         client,
         request_id: id.as_bytes().to_vec(),
         is_loop: forward::is_loop(view),
@@ -235,6 +268,8 @@ const REQUESTS: &[&str] = &[
     "GET / HTTP/1.1\nHost: a\nX-Request-Id: not well formed",
     "GET / HTTP/1.1\nHost: a\ntracestate: a=b\nTraceparent: 00-bad",
     "GET / HTTP/1.1\nHost: a\nVia: 1.0 x, 1.1 baleen\nvia: 2.0 y",
+    "GET / HTTP/1.1\nHost: a\nBaleen-Deadline: 5\ngrpc-timeout: 1S\nX-Envoy-Expected-Rq-Timeout-Ms: 7\nbaleen-priority: 2",
+    "GET / HTTP/1.1\nHost: a\nl5d-ctx-deadline: 1 1700000000000000000\nbaleen-deadline: x\nx-envoy-attempt-count: 3",
     "DELETE /a HTTP/1.1\nHost: a\nX-Latin: \u{e9}\nX-Tab: a\tb\nCookie: a=1\nCookie: b=2",
 ];
 
@@ -272,7 +307,8 @@ fn connection_can_not_take_away_what_is_relied_on() {
 #[test]
 fn what_they_say_is_right() {
     let seen = check(REQUESTS[1], TrustParams::default());
-    assert_eq!(seen.name.as_deref(), Ok("/svc/images"));
+    assert_eq!(seen.name, Ok(("/svc/images".to_owned(), Some(1))));
+    assert_ne!(seen.hash.2, 0);
     let values = |name: &str| -> Vec<&str> {
         seen.fields.iter().filter(|f| f.0 == name).map(|f| f.1.as_str()).collect()
     };
@@ -284,7 +320,7 @@ fn what_they_say_is_right() {
     let names: Vec<&str> = hop.fields.iter().map(|f| f.0.as_str()).collect();
     assert!(names.contains(&"x-stay") && !names.contains(&"x-hop") && !names.contains(&"te"));
     assert_eq!(
-        check(REQUESTS[10], TrustParams::default()).name.as_deref(),
+        check(REQUESTS[10], TrustParams::default()).name.map(|(name, _)| name).as_deref(),
         Ok("/svc/images"),
         "the target's host"
     );
@@ -297,7 +333,7 @@ fn responses_too() {
     for text in [
         "HTTP/1.1 200 OK\nContent-Length: 0\nServer: x",
         "HTTP/1.1 200 OK\nContent-Length: 0\nConnection: x-hop, close\nX-Hop: 1\nKeep-Alive: timeout=5\nVia: 1.1 a\nSet-Cookie: a\nSet-Cookie: b",
-        "HTTP/1.0 503 Busy\nContent-Length: 0\nRetry-After: 1\nProxy-Connection: close\nUpgrade: websocket\nConnection: upgrade",
+        "HTTP/1.0 503 Busy\nContent-Length: 0\nRetry-After: 1\nbaleen-admit: 7\nProxy-Connection: close\nUpgrade: websocket\nConnection: upgrade",
     ] {
         let lines: Vec<&str> = text.lines().collect();
         let buf = format!("{}\r\n\r\n", lines.join("\r\n"));
@@ -321,6 +357,8 @@ fn responses_too() {
                 sorted(edits.apply(&map))
             });
             assert_eq!(one, other, "{text}");
+            assert_eq!(hints::of(&spans, || 0), hints::of(&map, || 0), "{text}");
+            assert!(!one.iter().any(|f| f.0 == "baleen-admit"));
             assert!(one.iter().any(|f| f.0 == "via" && f.1.ends_with("baleen")));
             assert!(!one.iter().any(|f| f.0 == "connection" || f.0 == "x-hop"));
         }
@@ -361,7 +399,7 @@ static COUNTING: Counting = Counting;
 fn a_request_allocates_nothing_once_buffers_have_grown() {
     let naming = naming();
     let conn = ConnInfo::new("[2001:db8::1]:4711".parse().expect("an address"), Scheme::Http);
-    let directory = Directory::default();
+    let (directory, secret) = (Directory::default(), Secret::new(1));
     let (mut head, mut name, mut edits) = (RequestHead::new(), String::new(), Edits::new());
     let (mut log, mut answer, mut out) = (Vec::new(), Answer::default(), Vec::new());
     let bufs: Vec<String> =
@@ -376,14 +414,21 @@ fn a_request_allocates_nothing_once_buffers_have_grown() {
             log.clear();
             out.clear();
             let named = naming.name(&view, &mut name);
+            let sender = Sender { trusted: hops > 0, skew: Duration::ZERO, now: Tick::ZERO };
+            let said = facts::said(&view, sender, || UNIX_NANOS);
+            facts::fingerprint(&secret, &view);
             let id = RequestId::of(&view, trust, || [1, 2]);
             let client = forward::request(&view, &conn, trust, &id, false, &mut edits);
-            let why = named.map_or_else(Why::NoName, |()| Why::Unbound(&name));
+            let left = (said.deadline != Tick::NEVER).then_some(Duration::from_millis(1500));
+            let onward = Onward { left, forms: said.forms, priority: said.priority, attempt: 2 };
+            facts::onward(&view, &onward, || UNIX_NANOS, &mut edits);
+            let why = named.map_or_else(Why::NoName, |_| Why::Unbound(&name));
             let cx = Context {
                 directory: &directory,
                 disclose: Disclose::default(),
                 request_id: id.as_bytes(),
                 broken: None,
+                admit: None,
                 unix_ms: 0,
             };
             answer.compose(why, &cx);

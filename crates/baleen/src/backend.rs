@@ -15,7 +15,8 @@ use crate::run::signals;
 /// Be a synthetic upstream: an HTTP/1.1 server with the service times and errors you ask for.
 ///
 /// Prints `listening on ADDRESS` when it is ready, and ends gracefully on SIGTERM or Ctrl-C. Answers 200 with a body of
-/// filler; `/echo` answers with a JSON description of what arrived.
+/// filler; `/echo` answers with a JSON description of what arrived, and `/.well-known/baleen-load` says how loaded it is, for
+/// balancers that probe: `baleen-load: in-flight=3, latency-us=1200` (requests in flight, moving average of their times).
 #[derive(clap::Args)]
 #[command(
     after_help = "Times: 20ms, exp(100ms), uniform(10ms, 30ms), lognormal(50ms, 0.5), and sums such as \

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Instant;
 
 use baleen_http1::{
     BodyDecoder, CONTINUE, Limits, Local, Method, Parsed, Persist, Refusal, RequestHead,
@@ -22,6 +23,9 @@ use super::state::State;
 const READ_BYTES: usize = 16 << 10;
 /// Most bytes kept that came after the request being served.
 const AHEAD_BYTES_MAX: usize = 64 << 10;
+/// Where a proxy that balances by probing asks, and the field that answers.
+const LOAD_PATH: &[u8] = b"/.well-known/baleen-load";
+const LOAD_FIELD: &[u8] = b"baleen-load";
 /// The body that is sent, over and over.
 static FILLER: [u8; 64 << 10] = [b'x'; 64 << 10];
 
@@ -85,6 +89,8 @@ struct Connection<'a> {
 struct Answer {
     status: u16,
     content_type: &'static str,
+    /// The value of `baleen-load`.
+    load: Option<String>,
     body: Body,
 }
 
@@ -95,7 +101,11 @@ enum Body {
 
 impl Answer {
     fn text(status: u16, text: &str) -> Answer {
-        Answer { status, content_type: "text/plain", body: Body::Text(text.to_owned()) }
+        Answer::of(status, "text/plain", Body::Text(text.to_owned()))
+    }
+
+    fn of(status: u16, content_type: &'static str, body: Body) -> Answer {
+        Answer { status, content_type, load: None, body }
     }
 }
 
@@ -191,7 +201,9 @@ impl Connection<'_> {
         self.state.log(format_args!("{id} {} {method} {target}", answer.status));
         let to_head = self.head.method() == Method::Head;
         self.out.clear();
-        let fields: [(&[u8], &[u8]); 1] = [(b"x-backend", self.state.name.as_bytes())];
+        let name: (&[u8], &[u8]) = (b"x-backend", self.state.name.as_bytes());
+        let load = answer.load.as_ref().map(|load| (LOAD_FIELD, load.as_bytes()));
+        let fields = std::iter::once(name).chain(load);
         let filler = match &answer.body {
             Body::Filler(bytes) => *bytes,
             Body::Text(_) => 0,
@@ -262,14 +274,21 @@ async fn decide(
     if path == control::PATH && state.params.borrow().control {
         let (status, text) = control::answer(state, head.method() == Method::Post, query);
         let content_type = if status == 200 { "application/json" } else { "text/plain" };
-        return Answer { status, content_type, body: Body::Text(text) };
+        return Answer::of(status, content_type, Body::Text(text));
     }
+    if path == LOAD_PATH {
+        let (in_flight, latency_us) = state.load();
+        let load = format!("in-flight={in_flight}, latency-us={latency_us}");
+        return Answer { load: Some(load), ..Answer::text(200, "") };
+    }
+    let (_in_flight, began) = (state.arrive(), Instant::now());
     let Some(_slot) = state.slot().await else {
         state.count(|c| c.queue_full += 1);
         return Answer::text(503, "the queue is full\n");
     };
     let draw = state.draw();
     state.serve(draw.time).await;
+    state.took(began.elapsed());
     state.count(|c| c.answered += 1);
     let params = state.params.borrow();
     if draw.error {
@@ -278,9 +297,9 @@ async fn decide(
     }
     if params.echo || path == b"/echo" {
         let text = echo::render(head, buf, body, nth, request);
-        return Answer { status: 200, content_type: "application/json", body: Body::Text(text) };
+        return Answer::of(200, "application/json", Body::Text(text));
     }
-    Answer { status: 200, content_type: "text/plain", body: Body::Filler(params.body_bytes) }
+    Answer::of(200, "text/plain", Body::Filler(params.body_bytes))
 }
 
 async fn read_more(stream: &mut TcpStream, buf: &mut Vec<u8>) -> io::Result<usize> {

@@ -14,6 +14,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::Params;
 use super::burn::Burners;
 
+/// How much the last request counts in the mean of times.
+const LATENCY_GAIN: f64 = 1.0 / 8.0;
+
 /// What a backend counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
@@ -41,6 +44,9 @@ pub(super) struct State {
     rng: RefCell<Prng>,
     slots: Semaphore,
     waiting: Cell<u32>,
+    in_flight: Cell<u32>,
+    /// Mean time of requests, in microseconds; nothing before the first.
+    latency_us: Cell<Option<f64>>,
     burners: RefCell<Option<Burners>>,
     counts: Cell<Counts>,
     log: RefCell<Option<File>>,
@@ -52,17 +58,17 @@ pub(super) struct Draw {
     pub(super) error: bool,
 }
 
-/// Counts one waiting request for as long as it lives.
-struct Waiting<'a>(&'a Cell<u32>);
+/// Counts one request for as long as it lives.
+pub(super) struct Counted<'a>(&'a Cell<u32>);
 
-impl<'a> Waiting<'a> {
-    fn new(waiting: &'a Cell<u32>) -> Waiting<'a> {
-        waiting.set(waiting.get() + 1);
-        Waiting(waiting)
+impl<'a> Counted<'a> {
+    fn new(count: &'a Cell<u32>) -> Counted<'a> {
+        count.set(count.get() + 1);
+        Counted(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
@@ -76,6 +82,8 @@ impl State {
             rng: RefCell::new(Prng::new(params.seed)),
             slots: Semaphore::new(params.slots as usize),
             waiting: Cell::new(0),
+            in_flight: Cell::new(0),
+            latency_us: Cell::new(None),
             burners: RefCell::new(burners),
             counts: Cell::new(Counts::default()),
             log: RefCell::new(log),
@@ -104,6 +112,23 @@ impl State {
         self.waiting.get()
     }
 
+    /// Counts a request as in flight, waiting or being served, until this is dropped.
+    pub(super) fn arrive(&self) -> Counted<'_> {
+        Counted::new(&self.in_flight)
+    }
+
+    /// A request took so long, with its wait.
+    pub(super) fn took(&self, time: Duration) {
+        let time = time.as_secs_f64() * 1e6;
+        let mean = self.latency_us.get().map_or(time, |mean| mean + (time - mean) * LATENCY_GAIN);
+        self.latency_us.set(Some(mean));
+    }
+
+    /// Requests in flight, and their mean time in microseconds.
+    pub(super) fn load(&self) -> (u32, u64) {
+        (self.in_flight.get(), self.latency_us.get().unwrap_or(0.0) as u64)
+    }
+
     /// Slots that are taken.
     pub(super) fn serving(&self) -> usize {
         (self.params.borrow().slots as usize).saturating_sub(self.slots.available_permits())
@@ -117,7 +142,7 @@ impl State {
         if self.waiting.get() >= self.params.borrow().queue {
             return None;
         }
-        let _waiting = Waiting::new(&self.waiting);
+        let _waiting = Counted::new(&self.waiting);
         self.slots.acquire().await.ok()
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const NAMES: [(&str, Known); 19] = [
+const NAMES: [(&str, Known); 31] = [
     ("host", Known::Host),
     ("content-length", Known::ContentLength),
     ("transfer-encoding", Known::TransferEncoding),
@@ -22,6 +22,18 @@ const NAMES: [(&str, Known); 19] = [
     ("traceparent", Known::Traceparent),
     ("proxy-authenticate", Known::ProxyAuthenticate),
     ("proxy-authorization", Known::ProxyAuthorization),
+    ("baleen-deadline", Known::ForPolicy),
+    ("baleen-priority", Known::ForPolicy),
+    ("baleen-attempt", Known::ForPolicy),
+    ("baleen-admit", Known::ForPolicy),
+    ("grpc-timeout", Known::ForPolicy),
+    ("grpc-previous-rpc-attempts", Known::ForPolicy),
+    ("grpc-status", Known::ForPolicy),
+    ("grpc-retry-pushback-ms", Known::ForPolicy),
+    ("l5d-ctx-deadline", Known::ForPolicy),
+    ("x-envoy-expected-rq-timeout-ms", Known::ForPolicy),
+    ("x-envoy-attempt-count", Known::ForPolicy),
+    ("retry-after", Known::ForPolicy),
 ];
 
 #[test]

@@ -14,6 +14,9 @@
 //! until the next result, so a verdict is reached soon. It starves nobody: when all are held, loads decide as usual.
 //! Cold start: an endpoint begins free. Scope: worker. Finagle and linkerd have nothing like it in the balancer; it is ours.
 //!
+//! An endpoint that *asks* to be left alone (`Retry-After`, gRPC push-back) is held for as long as it asks, at most 300 s (the
+//! bound of linkerd2's load biaser). No success ends that: calls that were in flight already say nothing about it.
+//!
 //! Not here: the loads. Tested: below.
 
 use core::time::Duration;
@@ -28,12 +31,16 @@ use crate::cluster::Ep;
 const HOLD_MIN: Duration = Duration::from_millis(100);
 const HOLD_DOUBLINGS: u32 = 4;
 const HOLD_MAX: Duration = Duration::from_secs(1);
+/// As in linkerd2's load biaser.
+const PUSH_MAX: Duration = Duration::from_secs(300);
 
 /// Failures in a row as this worker sees them, and until when they hold the endpoint back.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Hold {
     failures: u32,
     until: Tick,
+    /// Until when it asked to be left alone.
+    pushed_until: Tick,
 }
 
 impl Hold {
@@ -45,46 +52,73 @@ impl Hold {
 
     #[inline]
     pub(crate) fn succeeded(&mut self) {
-        *self = Hold::default();
+        (self.failures, self.until) = (0, Tick::ZERO);
+    }
+
+    /// The upstream asked to be left alone for so long.
+    pub(crate) fn push(&mut self, now: Tick, after: Duration) {
+        self.pushed_until = self.pushed_until.max(now + after.min(PUSH_MAX));
     }
 
     #[inline]
-    fn holds(&self, now: Tick) -> bool {
-        self.failures > 0 && now < self.until
+    pub(crate) fn holds(&self, now: Tick) -> bool {
+        now < self.pushed_until || (self.failures > 0 && now < self.until)
     }
 }
 
-/// The better of two.
+/// The better of two. `cost` is told by how much attempts in flight weigh more than they are.
 #[inline]
 pub(crate) fn pick(
     draw: &Draw,
     rng: &mut Prng,
     choice: &mut Choice<'_>,
-    cost: impl Fn(&mut Ep, Tick) -> f64,
+    cost: impl Fn(&mut Ep, Tick, f64) -> f64,
 ) -> u32 {
     if choice.usable.len() == 1 {
         return choice.usable[0];
     }
     let (a, b) = draw.two(rng);
     let (a, b) = (choice.usable[a], choice.usable[b]);
+    if first(rng, choice, (a, 1.0), (b, 1.0), cost) { a } else { b }
+}
+
+/// Whether the first of two slots that were drawn, each with the weight of its attempts in flight, is to be used.
+#[inline]
+pub(crate) fn first(
+    rng: &mut Prng,
+    choice: &mut Choice<'_>,
+    mut a: (u32, f64),
+    mut b: (u32, f64),
+    cost: impl Fn(&mut Ep, Tick, f64) -> f64,
+) -> bool {
+    if choice.slow.is_some() {
+        // A newcomer stays in the draw as often as its part says. If neither does, both do.
+        let parts = (choice.part(a.0), choice.part(b.0));
+        match (rng.unit() < parts.0, rng.unit() < parts.1) {
+            (true, false) => return true,
+            (false, true) => return false,
+            _ => {}
+        }
+        a.1 /= parts.0;
+        b.1 /= parts.1;
+    }
     let now = choice.now;
-    let mut key = |slot: u32| {
+    let mut key = |(slot, scale): (u32, f64)| {
         let ep = &mut choice.eps[slot as usize];
-        (ep.hold.holds(now), cost(ep, now))
+        (ep.hold.holds(now), cost(ep, now, scale))
     };
     let (ka, kb) = (key(a), key(b));
     match (ka.0, kb.0) {
-        (false, true) => a,
-        (true, false) => b,
-        _ if kb.1 < ka.1 => b,
-        _ => a,
+        (false, true) => true,
+        (true, false) => false,
+        _ => !(kb.1 < ka.1),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::tests::cluster_of;
+    use crate::balance::tests::{choice, cluster_of};
 
     fn picks(weights: &[u32], prepare: impl Fn(&mut [Ep])) -> alloc::vec::Vec<u32> {
         let mut c = cluster_of(weights);
@@ -92,13 +126,8 @@ mod tests {
         let mut rng = Prng::new(5);
         let mut n = alloc::vec![0; weights.len()];
         for _ in 0..10_000 {
-            let mut ch = Choice {
-                eps: &mut c.eps,
-                usable: &c.usable,
-                tried: &[],
-                now: Tick::from_millis(1),
-            };
-            n[pick(&c.draw, &mut rng, &mut ch, |ep, _| f64::from(ep.in_flight)) as usize] += 1;
+            let mut ch = choice(&mut c.eps, &c.usable, &[], Tick::from_millis(1));
+            n[pick(&c.tables.draw, &mut rng, &mut ch, |ep, _, _| f64::from(ep.in_flight)) as usize] += 1;
         }
         n
     }
@@ -142,5 +171,25 @@ mod tests {
             })
             .collect();
         assert_eq!(ms, [100, 200, 400, 800, 1000, 1000, 1000]);
+    }
+
+    #[test]
+    fn who_asks_to_be_left_alone_is_for_at_most_five_minutes() {
+        let mut h = Hold::default();
+        h.push(Tick::ZERO, Duration::from_secs(20));
+        h.succeeded();
+        assert!(h.holds(Tick::from_millis(19_999)), "calls that were in flight say nothing");
+        assert!(!h.holds(Tick::from_millis(20_000)));
+        h.push(Tick::from_millis(5_000), Duration::from_secs(1));
+        assert!(h.holds(Tick::from_millis(19_999)), "a shorter wish does not end a longer one");
+        h.push(Tick::ZERO, Duration::MAX);
+        assert!(h.holds(Tick::from_millis(299_999)));
+        assert!(!h.holds(Tick::from_millis(300_000)));
+        let n = picks(&[1; 2], |eps| eps[0].hold.push(Tick::ZERO, Duration::from_secs(1)));
+        assert_eq!(n[0], 0);
+        let all = |eps: &mut [Ep]| {
+            eps.iter_mut().for_each(|e| e.hold.push(Tick::ZERO, Duration::from_secs(1)));
+        };
+        assert!(picks(&[1; 2], all).iter().all(|n| *n > 4_700), "when all do, loads decide");
     }
 }

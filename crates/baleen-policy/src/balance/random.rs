@@ -20,17 +20,20 @@ pub(crate) struct Draw {
 
 impl Draw {
     /// The table for these weights. Reuses its memory.
-    pub(crate) fn rebuild(&mut self, weights: impl Iterator<Item = u32> + Clone) {
+    pub(crate) fn rebuild<W: Into<u64> + PartialEq>(
+        &mut self,
+        weights: impl Iterator<Item = W> + Clone,
+    ) {
         self.sums.clear();
         self.len = weights.clone().count();
         let mut all = weights.clone();
         let first = all.next();
-        if all.all(|w| Some(w) == first) {
+        if all.all(|w| first.as_ref() == Some(&w)) {
             return;
         }
         let mut sum = 0;
         self.sums.extend(weights.map(|w| {
-            sum += u64::from(w);
+            sum += w.into();
             sum
         }));
     }
@@ -50,19 +53,31 @@ impl Draw {
     /// Two different positions; needs at least two.
     #[inline]
     pub(crate) fn two(&self, rng: &mut Prng) -> (usize, usize) {
-        let a = self.one(rng);
+        self.two_of(rng, self.len)
+    }
+
+    /// Two different ones of the first `n`, which are at least two and at most all.
+    #[inline]
+    pub(crate) fn two_of(&self, rng: &mut Prng, n: usize) -> (usize, usize) {
         if self.sums.is_empty() {
-            let b = rng.index(self.len - 1);
-            return (a, b + usize::from(b >= a));
+            // Half of the bits for each; the bias is below `n / 2^32`.
+            let (bits, n) = (rng.bits(), n as u64);
+            let a = ((bits & 0xffff_ffff) * n) >> 32;
+            let b = ((bits >> 32) * (n - 1)) >> 32;
+            return (a as usize, (b + u64::from(b >= a)) as usize);
         }
+        let sums = &self.sums[..n];
+        let total = sums[n - 1];
+        let x = rng.below(total);
+        let a = sums.partition_point(|&s| s <= x);
         // Without the first: its share is cut out of the range.
-        let below = if a == 0 { 0 } else { self.sums[a - 1] };
-        let own = self.sums[a] - below;
-        let mut x = rng.below(self.sums[self.len - 1] - own);
+        let below = if a == 0 { 0 } else { sums[a - 1] };
+        let own = sums[a] - below;
+        let mut x = rng.below(total - own);
         if x >= below {
             x += own;
         }
-        (a, self.sums.partition_point(|&s| s <= x))
+        (a, sums.partition_point(|&s| s <= x))
     }
 
     pub(crate) fn len(&self) -> usize {

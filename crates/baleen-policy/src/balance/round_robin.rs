@@ -35,18 +35,20 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// The usable endpoints or their weights have changed.
+    /// The usable endpoints or their weights have changed. Not `smooth`: turns are planned however few endpoints there are,
+    /// because the endpoints' accounts are kept by another.
     pub(crate) fn rebuild(
         &mut self,
         rng: &mut Prng,
         eps: &mut [crate::cluster::Ep],
         usable: &[u32],
+        smooth: bool,
     ) {
         self.at = rng.index(usable.len());
         self.planned.clear();
         let first = usable.first().map(|&s| eps[s as usize].weight);
         self.equal = usable.iter().all(|&s| Some(eps[s as usize].weight) == first);
-        if self.equal || usable.len() <= SMOOTH_MAX {
+        if self.equal || (smooth && usable.len() <= SMOOTH_MAX) {
             return;
         }
         for (i, &s) in usable.iter().enumerate() {
@@ -105,14 +107,14 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::balance::tests::cluster_of;
+    use crate::balance::tests::{choice, cluster_of};
     use baleen_base::Tick;
 
     fn turns(weights: &[u32], n: usize) -> Vec<u32> {
         let mut c = cluster_of(weights);
         let mut t = Turn::default();
-        t.rebuild(&mut Prng::new(3), &mut c.eps, &c.usable);
-        let mut ch = Choice { eps: &mut c.eps, usable: &c.usable, tried: &[], now: Tick::ZERO };
+        t.rebuild(&mut Prng::new(3), &mut c.eps, &c.usable, true);
+        let mut ch = choice(&mut c.eps, &c.usable, &[], Tick::ZERO);
         (0..n).map(|_| t.next(&mut ch)).collect()
     }
 
@@ -149,7 +151,7 @@ mod tests {
             .map(|seed| {
                 let mut c = cluster_of(&[1; 16]);
                 let mut t = Turn::default();
-                t.rebuild(&mut Prng::new(seed), &mut c.eps, &c.usable);
+                t.rebuild(&mut Prng::new(seed), &mut c.eps, &c.usable, true);
                 t.at
             })
             .collect();

@@ -26,7 +26,10 @@ impl Core {
                 AttemptEvent::Progress => self.progress(cx, at),
                 AttemptEvent::Tunnel => self.tunnel(cx, at),
                 AttemptEvent::End { reusable } => self.ended(cx, at, reusable),
-                AttemptEvent::BodyGone => self.calls.at(at).replayable = false,
+                AttemptEvent::BodyGone => {
+                    let first = self.calls.first(at);
+                    self.calls.at(first).replayable = false;
+                }
                 AttemptEvent::Failed(failure) => self.fail(cx, at, failure, None, true),
             }
         }
@@ -59,65 +62,106 @@ impl Core {
             return;
         }
         call.at.request_ended = true;
-        let Some((total, try_timeout)) =
-            self.route_of(at).map(|r| (r.params.total_timeout, r.params.try_timeout))
-        else {
-            return;
-        };
-        let call = self.calls.at(at);
+        let Core { calls, clusters, routes, .. } = self;
+        let call = calls.at(at);
+        let Some(p) = routes.get(call.facts.route.index()).and_then(Option::as_ref) else { return };
+        let p = &p.params;
         call.at.clock_from = cx.now;
         call.phase_at = baleen_base::Tick::NEVER;
-        call.try_at = cx.now + try_timeout;
-        if call.total_at == baleen_base::Tick::NEVER {
-            call.total_at = cx.now + total;
+        call.try_at = cx.now + p.try_timeout;
+        let cluster = call.cluster.and_then(|id| clusters.get_mut(id.index())?.as_mut());
+        if let (Some(h), Some(cluster), false) = (&p.hedge, cluster, call.second || call.hedged()) {
+            let after = cluster.guard.hedge_after(cx.now, h);
+            call.hedge_at = after.map_or(baleen_base::Tick::NEVER, |d| cx.now + d);
         }
-        self.calls.arm(at);
+        let first = calls.first(at);
+        let call = calls.at(first);
+        call.total_at = call.total_at.min(cx.now + p.total_timeout);
+        calls.arm(at);
     }
 
     /// A response head: its status says whether the endpoint is well, and whether the call is tried again.
     #[inline]
-    fn head(&mut self, cx: &mut Cx<'_>, at: u32, status: u16, _facts: Option<HeadFacts>) {
+    fn head(&mut self, cx: &mut Cx<'_>, at: u32, status: u16, facts: Option<HeadFacts>) {
         let call = self.calls.get(at);
         if !matches!(call.state, State::Waiting | State::Connecting) {
             return;
         }
-        let (id, endpoint, slot) = (self.calls.attempt_id(at), call.at.endpoint, call.at.slot);
-        let after = cx.now.since(call.at.started);
-        // A head that overtakes the end of an upload says nothing about how long an answer takes.
-        let timed = !call.facts.body || call.at.request_ended;
-        let took = cx.now.nanos_since(call.at.clock_from) as f64;
+        let Core { calls, clusters, routes, .. } = self;
+        let (id, call) = (calls.attempt_id(at), calls.at(at));
         let Some(cluster_id) = call.cluster else { return };
-        let again = self.route_of(at).is_some_and(|r| r.retries_status(status));
-        let idle = self.route_of(at).map(|r| r.params.idle_timeout).unwrap_or_default();
-        let Some(cluster) = self.cluster(cluster_id) else { return };
-        let bad = status >= cluster.params.eject.status_from && status < 600;
-        let tau = cluster.tau();
-        let ep = &mut cluster.eps[slot as usize];
-        ep.latency.waited(cx.now, true);
-        if !bad && !again {
-            ep.hold.succeeded();
-            if timed {
-                ep.latency.observe(cx.now, took, tau);
-            }
+        let Some(cluster) = clusters.get_mut(cluster_id.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(route) = routes.get(call.facts.route.index()).and_then(Option::as_ref) else {
+            return;
+        };
+        let endpoint = call.at.endpoint;
+        let after = cx.now.since(call.at.started);
+        let (again, idle) = (route.retries(status, facts), route.params.idle_timeout);
+        let bad = cluster.is_failure(status, facts);
+        let good = bad.is_none() && again.is_none();
+        // A head that overtakes the end of an upload says nothing about how long an answer takes.
+        let timed = good && (!call.facts.body || call.at.request_ended);
+        cluster.head(cx.now, call.at.slot, good, timed.then_some(call.at.clock_from));
+        if route.params.hedge.is_some() && timed {
+            cluster.guard.heads.record(cx.now, cx.now.nanos_since(call.at.clock_from));
         }
-        let call = self.calls.at(at);
-        (call.at.status, call.at.head_at, call.at.bad_status) = (status, cx.now, bad);
+        (call.at.status, call.at.head_at) = (status, cx.now);
+        (call.at.bad_status, call.at.good) = (bad.is_some(), good);
         (call.state, call.phase_at) = (State::Forwarded, cx.now + idle);
         cx.emit(Event::AttemptHead { cluster: cluster_id, endpoint, attempt: id, status, after });
-        let cause = Cause::Status(status);
-        if bad {
+        if let Some(facts) = facts {
+            self.told(cx, at, &facts);
+        }
+        if let Some(cause) = bad {
             self.learn_failure(cx, at, cause);
         }
-        if again {
+        self.accepted(cx, at, good);
+        let mut at = at;
+        if let Some(cause) = again {
             cx.emit(Event::AttemptFailed { cluster: cluster_id, endpoint, attempt: id, cause });
-            if let Ok(wait) = self.may_retry(cx, at, Failure { cause, sent: Sent::Maybe }) {
-                self.actions.push_back(Action::Cancel { attempt: id, why: Cancel::Retried });
-                self.settle(cx, at, false);
-                return self.retry(cx, at, cause, wait);
+            if self.answered_badly(cx, at, cause) {
+                return;
             }
         }
+        if self.calls.get(at).hedged() {
+            at = self.won(cx, at);
+        }
         self.calls.arm(at);
-        self.actions.push_back(Action::Forward { attempt: id });
+        self.actions.push_back(Action::Forward { attempt: self.calls.attempt_id(at) });
+    }
+
+    /// The answer is one that is tried again, if that may be. Whether it is.
+    fn answered_badly(&mut self, cx: &mut Cx<'_>, at: u32, cause: Cause) -> bool {
+        let attempt = self.calls.attempt_id(at);
+        if self.calls.get(at).hedged() {
+            // The other attempt is the retry.
+            self.actions.push_back(Action::Cancel { attempt, why: Cancel::Retried });
+            self.one_of_two_ended(cx, at, cause);
+            return true;
+        }
+        let Ok(how) = self.may_retry(cx, at, Failure { cause, sent: Sent::Maybe }) else {
+            return false;
+        };
+        self.actions.push_back(Action::Cancel { attempt, why: Cancel::Retried });
+        self.settle(cx, at, false);
+        self.retry(cx, at, cause, how);
+        true
+    }
+
+    /// What else a response head says.
+    fn told(&mut self, cx: &mut Cx<'_>, at: u32, facts: &HeadFacts) {
+        let first = self.calls.first(at);
+        self.calls.at(first).retry_after = facts.retry_after;
+        let (slot, cluster) = (self.calls.get(at).at.slot, self.calls.get(at).cluster);
+        let Some(cluster) = cluster.and_then(|id| self.cluster(id)) else { return };
+        if let Some(level) = facts.admit {
+            cluster.guard.remote.told(cx.now, level);
+        }
+        if let Some(wait) = facts.retry_after {
+            cluster.eps[slot as usize].hold.push(cx.now, wait);
+        }
     }
 
     #[inline]
@@ -148,7 +192,7 @@ impl Core {
         let settled = call.state.has_head() && cx.now >= call.at.head_at + SETTLED_AFTER;
         self.calls.arm(at);
         if settled {
-            self.learn_success(at);
+            self.learn_success(cx.now, at);
         }
     }
 
@@ -160,7 +204,7 @@ impl Core {
         let call = self.calls.at(at);
         (call.state, call.phase_at) = (State::Tunnel, cx.now + tunnel);
         self.calls.arm(at);
-        self.learn_success(at);
+        self.learn_success(cx.now, at);
     }
 
     #[inline]
@@ -170,8 +214,10 @@ impl Core {
             let failure = Failure { cause: Cause::Internal, sent: Sent::Maybe };
             return self.fail(cx, at, failure, None, true);
         }
-        self.learn_success(at);
+        self.learn_success(cx.now, at);
+        self.pay(cx, at);
         self.settle(cx, at, reusable);
+        self.leave_route(cx, at);
         let call = self.calls.get(at);
         let Some(cluster) = call.cluster else { return };
         let (route, status, attempts) = (call.facts.route, call.at.status, call.nth);

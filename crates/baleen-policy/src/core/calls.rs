@@ -1,11 +1,16 @@
 //! The calls of a worker, in a slab: a slot is used again after its call has ended, under another generation.
 //!
-//! A call is one request from arrival to its one ending; it has at most one attempt at a time. Its state says which of its
-//! times counts, and [`Call::due`] is the earliest of them. Slots keep their timer entries when calls end (see `wheel.rs`).
+//! A call is one request from arrival to its one ending. Its state says which of its times counts, and [`Call::due`] is the
+//! earliest of them. Slots keep their timer entries when calls end (see `wheel.rs`).
+//!
+//! A call has one attempt at a time, or two while it is hedged. The second one lives in a slot of its own, its *twin*, under
+//! the call's id: whatever is done to an attempt is done to the slot it lives in, and only how two become one again is told
+//! apart (`hedge.rs`). What belongs to the call and not to an attempt counts in the first slot only.
 //!
 //! Not here: what moves a call from state to state. Tested: by the core's tests.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use baleen_base::{AttemptId, CallId, Cause, ClusterId, ConnId, EndpointId, RetryDenied, Tick};
 use serde::{Deserialize, Serialize};
@@ -72,9 +77,29 @@ pub(crate) struct Call {
     pub(crate) total_at: Tick,
     /// The cluster of its attempt or queue.
     pub(crate) cluster: Option<ClusterId>,
-    /// Attempts, with those that don't count as tries.
+    /// The number of its last attempt.
     pub(crate) nth: u16,
+    /// Attempts made, with those that don't count as tries.
+    pub(crate) made: u16,
     pub(crate) tries: u16,
+    /// The slot of its other attempt.
+    pub(crate) twin: u32,
+    /// This is the second of two attempts; the call is its twin.
+    pub(crate) second: bool,
+    /// When a second attempt is due beside the first.
+    pub(crate) hedge_at: Tick,
+    /// It holds a slot of its route.
+    pub(crate) counted: bool,
+    /// It goes another route's way.
+    pub(crate) fell_back: bool,
+    /// The last wait before a try, in nanoseconds.
+    pub(crate) waited: u64,
+    /// Its next attempt is not to use a pooled connection.
+    pub(crate) fresh: bool,
+    /// Endpoints that died under it.
+    pub(crate) deaths: Deaths,
+    /// When the upstream, or a limit, wants to be asked again.
+    pub(crate) retry_after: Option<Duration>,
     /// Pooled connections found dead in this try.
     pub(crate) stale: u8,
     /// The request's body is still whole in the replay buffer.
@@ -113,12 +138,40 @@ pub(crate) struct Attempt {
     pub(crate) told: bool,
     /// The response's status is held against the endpoint.
     pub(crate) bad_status: bool,
+    /// The response is one that callers want: it pays for retries.
+    pub(crate) good: bool,
+    /// It holds a slot of its endpoint.
+    pub(crate) counted: bool,
     /// When it began; while the call is queued, when that began.
     pub(crate) started: Tick,
     /// From when its latency counts.
     pub(crate) clock_from: Tick,
     pub(crate) head_at: Tick,
     pub(crate) status: u16,
+}
+
+impl Attempt {
+    /// One that begins now.
+    pub(crate) fn new(now: Tick) -> Attempt {
+        Attempt {
+            endpoint: EndpointId(0),
+            slot: 0,
+            conn: None,
+            conn_known: true,
+            reused: false,
+            trial: false,
+            sending: false,
+            request_ended: false,
+            told: false,
+            bad_status: false,
+            good: false,
+            counted: false,
+            started: now,
+            clock_from: now,
+            head_at: Tick::ZERO,
+            status: 0,
+        }
+    }
 }
 
 impl Call {
@@ -129,13 +182,28 @@ impl Call {
             State::Free | State::Deciding => Tick::NEVER,
             State::Forwarded | State::Committed | State::Tunnel => self.phase_at,
             State::Queued | State::Backoff => self.phase_at.min(self.total_at),
-            State::Connecting | State::Waiting => self.phase_at.min(self.try_at).min(self.total_at),
+            State::Connecting | State::Waiting => {
+                self.phase_at.min(self.try_at).min(self.total_at).min(self.hedge_at)
+            }
         }
+    }
+
+    /// Whether it has two attempts.
+    #[inline]
+    pub(crate) fn hedged(&self) -> bool {
+        self.twin != NONE
     }
 
     #[inline]
     pub(crate) fn tried(&self) -> &[EndpointId] {
         &self.tried[..usize::from(self.tried_len).min(TRIED_MAX)]
+    }
+
+    /// It goes another route's way, with all its tries before it.
+    pub(crate) fn begin_again(&mut self) {
+        (self.fell_back, self.tries, self.stale, self.tried_len) = (true, 0, 0, 0);
+        (self.last, self.denied, self.retry_after, self.waited) = (None, None, None, 0);
+        (self.deaths, self.fresh) = (Deaths::default(), false);
     }
 
     pub(crate) fn add_tried(&mut self, id: EndpointId) {
@@ -149,6 +217,25 @@ impl Call {
     }
 }
 
+/// Endpoints that died under a call: their connection ended after something was sent and before a head came.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Deaths {
+    pub(crate) count: u8,
+    /// On a new connection: one that had idled may just have been closed.
+    pub(crate) fresh: bool,
+    last: EndpointId,
+}
+
+impl Deaths {
+    pub(crate) fn died(&mut self, endpoint: EndpointId, reused: bool) {
+        self.fresh |= !reused;
+        if self.count == 0 || self.last != endpoint {
+            self.count = self.count.saturating_add(1);
+            self.last = endpoint;
+        }
+    }
+}
+
 const NONE: u32 = u32::MAX;
 
 /// All calls.
@@ -156,7 +243,10 @@ const NONE: u32 = u32::MAX;
 pub(crate) struct Calls {
     all: Vec<Call>,
     free: u32,
+    /// Slots in use; the second attempts of hedged calls have one of their own.
     len: u32,
+    /// Of these, second attempts.
+    seconds: u32,
     wheel: Wheel,
 }
 
@@ -168,13 +258,13 @@ impl Places for Calls {
 
 impl Calls {
     pub(crate) fn new() -> Calls {
-        Calls { all: Vec::new(), free: NONE, len: 0, wheel: Wheel::new() }
+        Calls { all: Vec::new(), free: NONE, len: 0, seconds: 0, wheel: Wheel::new() }
     }
 
     /// Calls that have not ended.
     #[inline]
     pub(crate) fn len(&self) -> u32 {
-        self.len
+        self.len - self.seconds
     }
 
     pub(crate) fn slots(&self) -> usize {
@@ -206,12 +296,26 @@ impl Calls {
     #[inline]
     pub(crate) fn find_attempt(&self, id: AttemptId) -> Option<u32> {
         let c = self.all.get(id.call.slot as usize)?;
-        let same = c.generation == id.call.generation && c.nth == id.nth && c.state.in_flight();
-        same.then_some(id.call.slot)
+        if c.generation != id.call.generation {
+            return None;
+        }
+        if c.nth == id.nth {
+            return c.state.in_flight().then_some(id.call.slot);
+        }
+        let twin = self.all.get(c.twin as usize)?;
+        (twin.nth == id.nth && twin.state.in_flight()).then_some(c.twin)
+    }
+
+    /// The slot of the call that this one is of.
+    #[inline]
+    pub(crate) fn first(&self, at: u32) -> u32 {
+        let c = &self.all[at as usize];
+        if c.second { c.twin } else { at }
     }
 
     #[inline]
     pub(crate) fn id(&self, at: u32) -> CallId {
+        let at = self.first(at);
         CallId { slot: at, generation: self.all[at as usize].generation }
     }
 
@@ -235,9 +339,46 @@ impl Calls {
         self.free = c.next_free;
         c.facts = facts;
         (c.state, c.arrived, c.total_at) = (State::Deciding, now, total_at);
-        (c.cluster, c.nth, c.tries, c.stale, c.replayable) = (None, 0, 0, 0, true);
+        (c.cluster, c.nth, c.made, c.tries, c.stale, c.replayable) = (None, 0, 0, 0, 0, true);
         (c.tried_len, c.last, c.denied) = (0, None, None);
+        (c.counted, c.fell_back, c.waited, c.fresh) = (false, false, 0, false);
+        (c.deaths, c.retry_after) = (Deaths::default(), None);
         at
+    }
+
+    /// A slot for the second attempt of a call.
+    pub(crate) fn add_second(&mut self, first: u32) -> u32 {
+        let c = &self.all[first as usize];
+        let (facts, arrived, tried, len) = (c.facts, c.arrived, c.tried, c.tried_len);
+        let (nth, cluster) = (c.made.wrapping_add(1), c.cluster);
+        let at = self.add(facts, arrived, Tick::NEVER);
+        self.seconds += 1;
+        let c = self.at(first);
+        (c.twin, c.made) = (at, nth);
+        let c = self.at(at);
+        (c.twin, c.second, c.nth, c.cluster) = (first, true, nth, cluster);
+        (c.tried, c.tried_len) = (tried, len);
+        at
+    }
+
+    /// Two attempts have become one: what lives in `from` goes on in the call's own slot.
+    pub(crate) fn merge(&mut self, first: u32, goes_on: u32) {
+        let second = self.all[first as usize].twin;
+        if goes_on == second {
+            let c = &mut self.all[second as usize];
+            let (at, nth, cluster, state) = (c.at.clone(), c.nth, c.cluster, c.state);
+            let times = (c.phase_at, c.try_at);
+            let f = &mut self.all[first as usize];
+            (f.at, f.nth, f.cluster, f.state) = (at, nth, cluster, state);
+            (f.phase_at, f.try_at) = times;
+        }
+        self.all[second as usize].state = State::Deciding;
+        self.end(second);
+        self.seconds -= 1;
+        let c = &mut self.all[second as usize];
+        (c.twin, c.second) = (NONE, false);
+        self.all[first as usize].twin = NONE;
+        self.arm(first);
     }
 
     /// The call has ended.
@@ -247,7 +388,7 @@ impl Calls {
         debug_assert!(c.state != State::Free && !c.state.in_flight());
         c.state = State::Free;
         c.generation = c.generation.wrapping_add(1);
-        c.next_free = self.free;
+        (c.next_free, c.hedge_at) = (self.free, Tick::NEVER);
         self.free = at;
         self.len -= 1;
     }
@@ -291,10 +432,30 @@ impl Calls {
         if self.all.iter().any(|c| c.state == State::Deciding) {
             return Err("call left undecided");
         }
+        self.check_twins()?;
         if self.all.iter().filter(|c| c.state == State::Free).count() != free {
             return Err("free call not listed");
         }
         self.wheel.check(self.all.len())
+    }
+
+    fn check_twins(&self) -> Result<(), &'static str> {
+        let mut seconds = 0;
+        for (i, c) in (0u32..).zip(&self.all) {
+            seconds += u32::from(c.second);
+            if c.twin == NONE {
+                if c.second {
+                    return Err("second attempt of no call");
+                }
+                continue;
+            }
+            let t = self.all.get(c.twin as usize).ok_or("twin leads nowhere")?;
+            let waits = |c: &Call| matches!(c.state, State::Connecting | State::Waiting);
+            if t.twin != i || t.second == c.second || !waits(c) || !waits(t) {
+                return Err("twins do not match");
+            }
+        }
+        if seconds == self.seconds { Ok(()) } else { Err("second attempts do not add up") }
     }
 }
 
@@ -307,29 +468,24 @@ fn blank(facts: CallFacts) -> Call {
         total_at: Tick::NEVER,
         cluster: None,
         nth: 0,
+        made: 0,
         tries: 0,
+        twin: NONE,
+        second: false,
+        hedge_at: Tick::NEVER,
+        counted: false,
+        fell_back: false,
+        waited: 0,
+        fresh: false,
+        deaths: Deaths::default(),
+        retry_after: None,
         stale: 0,
         replayable: true,
         tried_len: 0,
         tried: [EndpointId(0); TRIED_MAX],
         last: None,
         denied: None,
-        at: Attempt {
-            endpoint: EndpointId(0),
-            slot: 0,
-            conn: None,
-            conn_known: true,
-            reused: false,
-            trial: false,
-            sending: false,
-            request_ended: false,
-            told: false,
-            bad_status: false,
-            started: Tick::ZERO,
-            clock_from: Tick::ZERO,
-            head_at: Tick::ZERO,
-            status: 0,
-        },
+        at: Attempt::new(Tick::ZERO),
         phase_at: Tick::NEVER,
         try_at: Tick::NEVER,
         place: Place::default(),

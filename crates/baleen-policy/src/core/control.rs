@@ -7,7 +7,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use baleen_base::{ClusterId, ConnClose, ConnId, Cx, Event, TargetId};
+use baleen_base::{ClusterId, ConnClose, ConnId, Cx, EndpointId, Event, TargetId};
 
 use super::Core;
 use crate::cluster::Cluster;
@@ -15,7 +15,9 @@ use crate::health::{Health, Out};
 use crate::params::{CLUSTERS_MAX, ClusterParams, Params, ROUTES_MAX};
 use crate::pool::Owner;
 use crate::route::{Bound, Route, TARGETS_MAX};
-use crate::{Action, EndpointSet, FleetVerdict, Observation, Observed, Target, Verdict};
+use crate::{
+    Action, EndpointSet, FleetVerdict, Observation, Observed, ProbedLoad, Target, Verdict,
+};
 
 fn entry<T>(table: &mut Vec<Option<T>>, at: usize) -> &mut Option<T> {
     if table.len() <= at {
@@ -31,7 +33,7 @@ impl Core {
             let cluster = entry(&mut self.clusters, id.index())
                 .get_or_insert_with(|| Cluster::new(id, Arc::new(ClusterParams::default())));
             if set.version >= cluster.version {
-                let gone = cluster.take_set(set);
+                let gone = cluster.take_set(set, cx.now);
                 let (version, endpoints) = (set.version, cluster.members.len() as u32);
                 for slot in gone {
                     self.close_all_idle(cx, id, slot);
@@ -63,7 +65,7 @@ impl Core {
             let p = Arc::new(p.clone());
             let cluster = entry(&mut self.clusters, id.index());
             match cluster {
-                Some(c) => c.params = p,
+                Some(c) => c.reconfigure(p),
                 None => *cluster = Some(Cluster::new(*id, p)),
             }
             self.refresh(cx, *id);
@@ -78,6 +80,10 @@ impl Core {
     pub fn fleet(&mut self, cx: &mut Cx<'_>, v: FleetVerdict) {
         let FleetVerdict { cluster: id, endpoint, verdict } = v;
         let now = cx.now;
+        if let Verdict::Quarantine { fingerprint, time } = verdict {
+            self.quarantine.add(now, fingerprint, now + time);
+            return self.finish(cx);
+        }
         let slot = self.cluster(id).and_then(|c| c.slot_of(endpoint));
         let ep = slot.and_then(|s| self.cluster(id).map(|c| &mut c.eps[s as usize]));
         let (Some(slot), Some(ep)) = (slot, ep) else {
@@ -105,6 +111,9 @@ impl Core {
                 ep.health = Health::In;
                 ep.hold.succeeded();
                 ep.latency.forget();
+                if let Some(c) = self.cluster(id) {
+                    c.begins(slot, now);
+                }
                 self.refresh(cx, id);
             }
         }
@@ -115,6 +124,20 @@ impl Core {
         let FleetVerdict { cluster, endpoint, .. } = v;
         let what = Observed::TrialUnused;
         self.actions.push_back(Action::Report(Observation { cluster, endpoint, what }));
+    }
+
+    /// An endpoint that was to be probed answered, or did not.
+    pub fn probed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ClusterId,
+        endpoint: EndpointId,
+        load: Option<ProbedLoad>,
+    ) {
+        if self.cluster(id).is_some() {
+            cx.emit(Event::ProbeEnded { cluster: id, endpoint, ok: load.is_some() });
+        }
+        self.finish(cx);
     }
 
     /// Another worker gave a slot of this cluster back.
@@ -133,8 +156,9 @@ impl Core {
 
     /// Work out anew which endpoints of a cluster may be used.
     fn refresh(&mut self, cx: &mut Cx<'_>, id: ClusterId) {
+        let worker = self.params;
         let Some(cluster) = self.cluster(id) else { return };
-        if !cluster.refresh(cx.rng) {
+        if !cluster.refresh(cx.rng, &worker) {
             return;
         }
         let on = cluster.panic;

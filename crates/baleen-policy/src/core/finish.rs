@@ -6,7 +6,9 @@
 
 use core::time::Duration;
 
-use baleen_base::{CallId, Cause, ConnClose, Cx, Event, Failure, RefusalKind, RetryDenied, Sent, Spend};
+use baleen_base::{
+    CallId, Cause, ConnClose, Cx, Event, Failure, Limit, RefusalKind, RetryDenied, Sent, Spend,
+};
 
 use super::Core;
 use super::calls::State;
@@ -23,40 +25,39 @@ impl Core {
     /// The downstream of a call left.
     pub fn abandon(&mut self, cx: &mut Cx<'_>, id: CallId) {
         if let Some(at) = self.calls.find(id) {
-            let state = self.calls.get(at).state;
-            if state.in_flight() {
-                let attempt = self.calls.attempt_id(at);
-                self.actions.push_back(Action::Cancel { attempt, why: Cancel::Abandoned });
-                if state.has_head() {
-                    self.learn_success(at);
-                } else {
-                    self.left_waiting(cx, at);
-                }
-                self.settle(cx, at, false);
-            } else if state == State::Queued {
-                self.dequeue(cx, at, false);
+            if self.calls.get(at).hedged() {
+                self.cancel_second(cx, at, Cancel::Abandoned);
             }
-            self.abandoned(cx, at);
+            let state = self.calls.get(at).state;
+            if state == State::Queued {
+                self.dequeue(cx, at, false);
+                self.abandoned(cx, at);
+            } else {
+                self.abandon_inside(cx, at);
+            }
         }
         self.finish(cx);
     }
 
-    /// The downstream left before a head came: it takes at least so long.
-    fn left_waiting(&mut self, cx: &mut Cx<'_>, at: u32) {
-        let call = self.calls.get(at);
-        let (slot, cluster) = (call.at.slot, call.cluster);
-        let took = cx.now.nanos_since(call.at.clock_from) as f64;
-        let timed = !call.facts.body || call.at.request_ended;
-        if let (true, Some(cluster)) = (timed, cluster.and_then(|id| self.cluster(id))) {
-            let tau = cluster.tau();
-            cluster.eps[slot as usize].latency.at_least(cx.now, took, tau);
+    fn abandon_inside(&mut self, cx: &mut Cx<'_>, at: u32) {
+        let state = self.calls.get(at).state;
+        if state.in_flight() {
+            let attempt = self.calls.attempt_id(at);
+            self.actions.push_back(Action::Cancel { attempt, why: Cancel::Abandoned });
+            if state.has_head() {
+                self.learn_success(cx.now, at);
+            } else {
+                self.left_waiting(cx, at);
+            }
+            self.settle(cx, at, false);
         }
+        self.abandoned(cx, at);
     }
 
     fn abandoned(&mut self, cx: &mut Cx<'_>, at: u32) {
         let (call, id) = (self.calls.get(at), self.calls.id(at));
         let (route, took) = (call.facts.route, cx.now.since(call.arrived));
-        self.leave(at);
+        self.leave(cx, at);
         cx.emit(Event::CallAbandoned { route, call: id, took });
     }
 
@@ -70,7 +71,16 @@ impl Core {
         blame: bool,
     ) {
         let cause = failure.cause;
-        self.attempt_failed(cx, at, cause, cancel, blame);
+        if self.calls.get(at).hedged() {
+            if cause == Cause::DownstreamGone {
+                let (id, first) = (self.calls.id(at), self.calls.first(at));
+                debug_assert!(self.calls.find(id) == Some(first));
+                self.cancel_second(cx, first, Cancel::Abandoned);
+                return self.abandon_inside(cx, first);
+            }
+            return self.one_failed(cx, at, failure, cancel, blame);
+        }
+        self.attempt_failed(cx, at, failure, cancel, blame);
         let call = self.calls.get(at);
         let committed = matches!(call.state, State::Committed | State::Tunnel);
         let stale = cause == Cause::ConnectionStale
@@ -91,7 +101,7 @@ impl Core {
             return self.launch(cx, at);
         }
         match self.may_retry(cx, at, failure) {
-            Ok(wait) => self.retry(cx, at, cause, wait),
+            Ok(how) => self.retry(cx, at, cause, how),
             Err(_) => self.refuse(cx, at, RefusalKind::AttemptFailed),
         }
     }
@@ -101,14 +111,16 @@ impl Core {
         &mut self,
         cx: &mut Cx<'_>,
         at: u32,
-        cause: Cause,
+        failure: Failure,
         cancel: Option<Cancel>,
         blame: bool,
     ) {
+        let cause = failure.cause;
         let attempt = self.calls.attempt_id(at);
         if let Some(why) = cancel {
             self.actions.push_back(Action::Cancel { attempt, why });
         }
+        self.died(at, failure);
         let call = self.calls.at(at);
         let endpoint = call.at.endpoint;
         call.last = Some((cause, endpoint));
@@ -119,6 +131,7 @@ impl Core {
         }
         if blame && cause.blames_endpoint() {
             self.learn_failure(cx, at, cause);
+            self.measured(cx, at, false);
         }
     }
 
@@ -128,7 +141,8 @@ impl Core {
         cx: &mut Cx<'_>,
         at: u32,
         failure: Failure,
-    ) -> Result<Duration, RetryDenied> {
+    ) -> Result<(Duration, Spend), RetryDenied> {
+        let poison = self.is_poison(cx, at);
         let call = self.calls.get(at);
         let (route_id, cause) = (call.facts.route, failure.cause);
         let facts = Facts {
@@ -136,15 +150,23 @@ impl Core {
             idempotent: call.facts.idempotent,
             sent: failure.sent,
             cause,
+            attempt: call.facts.attempt,
+            poison,
+            retry_after: call.retry_after,
             tries: call.tries,
+            waited: call.waited,
             now: cx.now,
             total_at: call.total_at,
         };
         let Some(route) = self.route_of(at) else { return Err(RetryDenied::Tries) };
-        let (most, pool) = (route.params.tries, route.params.pool);
+        let most = route.params.tries;
         let mut answer = route.retry(cx.rng, &facts);
-        if answer.is_ok() && !cx.shared.withdraw(route_id, cx.now, &pool, Spend::Retry) {
-            answer = Err(RetryDenied::Pool);
+        if let Ok((_, spend)) = answer {
+            let pool =
+                if spend == Spend::Retry { route.params.pool } else { route.params.requeue };
+            if !cx.shared.withdraw(route_id, cx.now, &pool, spend) {
+                answer = Err(RetryDenied::Pool);
+            }
         }
         if let Err(why) = answer {
             self.calls.at(at).denied = Some(why);
@@ -158,16 +180,26 @@ impl Core {
     }
 
     /// Try again after a wait.
-    pub(super) fn retry(&mut self, cx: &mut Cx<'_>, at: u32, cause: Cause, after: Duration) {
+    pub(super) fn retry(
+        &mut self,
+        cx: &mut Cx<'_>,
+        at: u32,
+        cause: Cause,
+        (after, spend): (Duration, Spend),
+    ) {
         let id = self.calls.id(at);
         let call = self.calls.at(at);
-        call.stale = 0;
+        (call.stale, call.retry_after) = (0, None);
+        call.waited = after.as_nanos() as u64;
         call.last = Some((cause, call.at.endpoint));
         // Elsewhere, if there is anywhere, also when the endpoint is not to blame: one that is being killed closes its
         // connections one by one.
         call.add_tried(call.at.endpoint);
         let route = call.facts.route;
-        cx.emit(Event::RetryScheduled { route, call: id, after, cause });
+        cx.emit(match spend {
+            Spend::Retry => Event::RetryScheduled { route, call: id, after, cause },
+            Spend::Requeue => Event::Requeued { route, call: id, cause },
+        });
         if after.is_zero() {
             return self.launch(cx, at);
         }
@@ -220,6 +252,9 @@ impl Core {
             }
         }
         call.state = State::Deciding;
+        if core::mem::take(&mut call.at.counted) {
+            cx.shared.release(Limit::Endpoint(endpoint));
+        }
         if !ep.member {
             let slot = call.at.slot;
             cluster.drop_if_gone(slot);
@@ -228,66 +263,21 @@ impl Core {
         self.release(cx, id);
     }
 
-    /// The endpoint is to blame for what happened to the attempt.
-    pub(super) fn learn_failure(&mut self, cx: &mut Cx<'_>, at: u32, cause: Cause) {
-        let Core { calls, clusters, actions, .. } = self;
-        let call = calls.at(at);
-        if call.at.bad_status && call.at.told {
-            // Its status was held against it: one attempt is one failure, however it goes on.
-            return;
-        }
-        let Some(id) = call.cluster else { return };
-        let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
-        let ep = &mut cluster.eps[call.at.slot as usize];
-        ep.hold.failed(cx.now);
-        let trial = call.at.trial && !call.at.told;
-        call.at.told = true;
-        if let (true, Health::Trying(out)) = (trial, ep.health) {
-            ep.health = Health::Out(out);
-        }
-        // Of one that is out already (used in panic, or still in flight) the fleet knows enough.
-        if ep.member && (trial || ep.health.is_in()) {
-            let what = Observed::Failure { cause, trial };
-            let endpoint = ep.id;
-            actions.push_back(Action::Report(Observation { cluster: id, endpoint, what }));
-        }
-    }
-
-    /// The attempt went well. Told only when someone wants to know.
-    #[inline]
-    pub(super) fn learn_success(&mut self, at: u32) {
-        let Core { calls, clusters, actions, .. } = self;
-        let call = calls.at(at);
-        if call.at.told || call.at.bad_status {
-            return;
-        }
-        call.at.told = true;
-        let Some(id) = call.cluster else { return };
-        let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
-        let ep = &mut cluster.eps[call.at.slot as usize];
-        if let (true, Health::Trying(out)) = (call.at.trial, ep.health) {
-            ep.health = Health::Out(out);
-        }
-        if ep.member && (ep.watched || call.at.trial) {
-            ep.watched = false;
-            let what = Observed::Success { trial: call.at.trial };
-            let endpoint = ep.id;
-            actions.push_back(Action::Report(Observation { cluster: id, endpoint, what }));
-        }
-    }
-
     /// The response broke off after its head had gone downstream.
     fn broke(&mut self, cx: &mut Cx<'_>, at: u32, cause: Cause) {
         let (call, id) = (self.calls.get(at), self.calls.id(at));
         let (route, took) = (call.facts.route, cx.now.since(call.arrived));
         let Some(cluster) = call.cluster else { return };
         self.actions.push_back(Action::Break { call: id, cause });
-        self.leave(at);
+        self.leave(cx, at);
         cx.emit(Event::CallBroken { route, cluster, call: id, cause, took });
     }
 
     /// Answer the call locally.
     pub(super) fn refuse(&mut self, cx: &mut Cx<'_>, at: u32, kind: RefusalKind) {
+        if self.fall_back(cx, at, kind) {
+            return;
+        }
         let (call, id) = (self.calls.get(at), self.calls.id(at));
         let (route, attempts) = (call.facts.route, call.nth);
         let (cause, endpoint) = (call.last.map(|l| l.0), call.last.map(|l| l.1));
@@ -299,15 +289,16 @@ impl Core {
             endpoint,
             attempts,
             denied: call.denied,
-            retry_after: None,
+            retry_after: call.retry_after.filter(|d| *d != Duration::MAX),
         };
         let took = cx.now.since(call.arrived);
         self.actions.push_back(Action::Answer { call: id, refusal });
-        self.leave(at);
+        self.leave(cx, at);
         cx.emit(Event::CallRefused { route, call: id, kind, cause, attempts, took });
     }
 
-    fn leave(&mut self, at: u32) {
+    pub(super) fn leave(&mut self, cx: &mut Cx<'_>, at: u32) {
+        self.leave_route(cx, at);
         self.calls.at(at).state = State::Deciding;
         self.calls.end(at);
     }

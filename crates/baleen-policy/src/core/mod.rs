@@ -5,8 +5,12 @@
 //!
 //! | file | what happens there |
 //! |---|---|
-//! | `start.rs` | a call arrives, waits for a slot, starts an attempt |
+//! | `start.rs` | a call arrives, an endpoint is chosen, an attempt starts |
+//! | `admit.rs` | whether a call is let in, and where it goes when it is refused |
+//! | `wait.rs` | a call waits for a slot |
 //! | `attempt.rs` | an attempt goes on |
+//! | `hedge.rs` | a second attempt beside the first |
+//! | `outcome.rs` | what is learnt from how attempts go |
 //! | `finish.rs` | an attempt is settled, a call retried, refused or ended |
 //! | `timers.rs` | times run out |
 //! | `control.rs` | endpoints, targets, settings and verdicts change |
@@ -14,30 +18,36 @@
 //!
 //! Not here: recording (`engine.rs`). Tested: `tests.rs`, with random inputs, and by the virtual harness.
 
+mod admit;
 mod attempt;
 pub(crate) mod calls;
 mod check;
 mod control;
 mod finish;
+mod hedge;
+mod outcome;
 mod start;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod wait;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use baleen_base::{CallId, ClusterId, Cx, RouteId, Tick, WorkerId};
+use baleen_base::{AttemptId, CallId, ClusterId, Cx, Event, RouteId, Tick, WorkerId};
 use serde::{Deserialize, Serialize};
 
 use crate::clients::Clients;
 use crate::cluster::Cluster;
 use crate::params::WorkerParams;
+use crate::poison::{Quarantine, Survivors};
 use crate::pool::Conns;
 use crate::route::{Bound, Route};
 use crate::view::{self, View};
-use crate::{Action, Input};
+use crate::{Action, AttemptFacts, Input};
 use calls::{Calls, State};
+pub(crate) use outcome::Tally;
 
 /// One worker's policy. See the crate's documentation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +65,10 @@ pub struct Core {
     actions: VecDeque<Action>,
     /// Clusters of which a slot came free for this worker's waiters. Empty between inputs.
     freed: Vec<ClusterId>,
+    /// When the fleet is told next what became of attempts.
+    report_at: Tick,
+    quarantine: Quarantine,
+    survivors: Survivors,
 }
 
 impl Core {
@@ -73,6 +87,9 @@ impl Core {
             clients: Clients::new(),
             actions: VecDeque::new(),
             freed: Vec::new(),
+            report_at: Tick::NEVER,
+            quarantine: Quarantine::default(),
+            survivors: Survivors::default(),
         }
     }
 
@@ -91,7 +108,7 @@ impl Core {
             Input::Fleet(verdict) => self.fleet(cx, verdict),
             Input::SlotFree(cluster) => self.slot_free(cx, cluster),
             Input::Deadline => self.on_deadline(cx),
-            Input::Probed(..) => {}
+            Input::Probed(cluster, endpoint, load) => self.probed(cx, cluster, endpoint, load),
         }
         None
     }
@@ -111,7 +128,8 @@ impl Core {
             (a, b) => a.or(b),
         };
         let conns_clients = least(self.conns.next_deadline(), self.clients.next_deadline());
-        least(self.calls.next_deadline(), conns_clients)
+        let report = (self.report_at != Tick::NEVER).then_some(self.report_at);
+        least(report, least(self.calls.next_deadline(), conns_clients))
     }
 
     /// What can be seen now.
@@ -130,6 +148,23 @@ impl Core {
             clusters: self.clusters.iter().flatten().map(view::cluster).collect(),
             routes: routes.filter(|(r, _)| r.is_some()).map(|(_, i)| RouteId(i)).collect(),
         }
+    }
+
+    /// What a driver writes into an attempt's request; `None` when it is over.
+    #[must_use]
+    pub fn attempt_facts(&self, id: AttemptId) -> Option<AttemptFacts> {
+        let at = self.calls.find_attempt(id)?;
+        let (attempt, call) = (self.calls.get(at), self.calls.get(self.calls.first(at)));
+        let until = call.total_at.min(attempt.try_at);
+        Some(AttemptFacts { until, try_number: call.tries, hedge: attempt.second })
+    }
+
+    /// The level up to which calls to a cluster are admitted; see [`Event::AdmissionMoved`].
+    #[must_use]
+    pub fn admission_level(&self, cluster: ClusterId) -> u16 {
+        let c = self.clusters.get(cluster.index()).and_then(Option::as_ref);
+        c.filter(|c| c.params.admission.is_some())
+            .map_or(Event::ADMIT_ALL, |c| c.guard.admission.level())
     }
 
     /// The worker this core belongs to.

@@ -1,6 +1,7 @@
-//! A call arrives, waits for a slot of its cluster if it must, and starts attempts.
+//! A call arrives, is let in or not, and starts attempts.
 //!
-//! Not here: what a freed slot means for other workers (`ledger.rs`). Tested: `tests.rs` and the virtual harness.
+//! Not here: whether it is let in (`admit.rs`), waiting for a slot (`wait.rs`), second attempts (`hedge.rs`). Tested:
+//! `tests.rs` and the virtual harness.
 
 use baleen_base::{CallId, ClusterId, Cx, Event, Limit, RefusalKind, Tick};
 
@@ -12,6 +13,27 @@ use crate::{Action, CallFacts, Observation, Observed};
 
 /// Pooled connections found dead in one try before a new one is opened.
 const STALE_MAX: u8 = 3;
+/// Endpoints that are full which the balancer may name before all are looked at.
+const FULL_PICKS_MAX: usize = 3;
+
+/// An endpoint for an attempt.
+#[derive(Clone, Copy)]
+pub(super) struct Pick {
+    pub(super) slot: u32,
+    pub(super) trial: bool,
+    /// It holds a slot of the endpoint.
+    pub(super) counted: bool,
+}
+
+/// What choosing an endpoint gave.
+#[derive(Clone, Copy)]
+pub(super) enum Chosen {
+    Endpoint(Pick),
+    /// There is none that may be used.
+    None,
+    /// All have as many attempts in flight as they may.
+    Full,
+}
 
 impl Core {
     /// A request has a name.
@@ -21,10 +43,8 @@ impl Core {
         }
         let full = self.calls.len() >= self.params.calls_max;
         let total_at = match self.routes.get(facts.route.index()).and_then(Option::as_ref) {
-            Some(route) => {
-                cx.shared.deposit(facts.route, cx.now, &route.params.pool);
-                if facts.body { Tick::NEVER } else { cx.now + route.params.total_timeout }
-            }
+            Some(_) if facts.body => facts.deadline,
+            Some(route) => facts.deadline.min(cx.now + route.params.total_timeout),
             None => Tick::NEVER,
         };
         let at = self.calls.add(facts, cx.now, total_at);
@@ -32,7 +52,13 @@ impl Core {
         if full {
             self.refuse(cx, at, RefusalKind::TooManyCalls);
         } else {
-            self.launch(cx, at);
+            match self.admit(cx, at) {
+                Ok(()) => self.launch(cx, at),
+                Err((kind, retry_after)) => {
+                    self.calls.at(at).retry_after = retry_after;
+                    self.refuse(cx, at, kind);
+                }
+            }
         }
         self.finish(cx);
         id
@@ -50,7 +76,8 @@ impl Core {
     /// The call's next try: choose the cluster, get a slot, go.
     #[inline]
     pub(super) fn launch(&mut self, cx: &mut Cx<'_>, at: u32) {
-        let facts = self.calls.get(at).facts;
+        let call = self.calls.get(at);
+        let (facts, first) = (call.facts, call.tries == 0);
         let bound = self.targets.get(facts.target.index()).and_then(Option::as_ref);
         let chosen = bound.and_then(|b| b.walk(cx.rng, &|c| self.standing(c)));
         let known = self.routes.get(facts.route.index()).is_some_and(Option::is_some);
@@ -64,109 +91,60 @@ impl Core {
         if cluster.usable.is_empty() && cluster.trials == 0 {
             return self.refuse(cx, at, RefusalKind::NoEndpoint);
         }
-        let concurrency = cluster.params.concurrency;
-        if cluster.queue.is_empty() && cx.shared.acquire(Limit::InFlight(id), concurrency) {
-            self.dispatch(cx, at, id);
-        } else {
-            self.enqueue(cx, at, id);
+        if first && let Err((kind, retry_after)) = self.admit_to(cx, id, &facts) {
+            self.calls.at(at).retry_after = retry_after;
+            return self.refuse(cx, at, kind);
         }
+        self.get_slot(cx, at, id);
     }
 
-    /// No slot: wait for one, if there is room to wait.
-    fn enqueue(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId) {
-        let worker = self.worker;
+    /// The endpoint for the next attempt of a call, and a slot of it if it has a limit.
+    #[inline]
+    pub(super) fn choose(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId) -> Chosen {
         let Core { calls, clusters, .. } = self;
-        let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
-        let params = cluster.params.clone();
-        if !cx.shared.acquire(Limit::Queue(id), params.queue) {
-            return self.refuse(cx, at, RefusalKind::QueueFull);
-        }
-        let first = cluster.queue.is_empty();
-        cluster.queue.push(calls, at);
+        let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else {
+            return Chosen::None;
+        };
         let call = calls.at(at);
-        (call.state, call.phase_at) = (State::Queued, cx.now + params.queue_timeout);
-        call.at.started = cx.now;
-        let route = call.facts.route;
-        if first {
-            // Announce, then try once more: a slot given back in between would be lost otherwise.
-            cx.shared.waiting(Limit::InFlight(id), worker, true);
-            if cx.shared.acquire(Limit::InFlight(id), params.concurrency) {
-                self.leave_queue(cx, at, id);
-                return self.dispatch(cx, at, id);
+        let most = cluster.params.endpoint_concurrency;
+        let Some((slot, trial)) = cluster.pick(cx, &call.facts, call.tried()) else {
+            return Chosen::None;
+        };
+        if most == u32::MAX || trial {
+            return Chosen::Endpoint(Pick { slot, trial, counted: false });
+        }
+        let mut slot = slot;
+        for _ in 0..FULL_PICKS_MAX {
+            if cx.shared.acquire(Limit::Endpoint(cluster.eps[slot as usize].id), most) {
+                return Chosen::Endpoint(Pick { slot, trial, counted: true });
             }
+            let Some((next, false)) = cluster.pick(cx, &call.facts, call.tried()) else { break };
+            slot = next;
         }
-        self.calls.arm(at);
-        cx.emit(Event::CallQueued { route, cluster: id, call: self.calls.id(at) });
-    }
-
-    /// Take a call out of the queue.
-    fn leave_queue(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId) {
-        let worker = self.worker;
-        let Core { calls, clusters, .. } = self;
-        let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
-        debug_assert!(calls.get(at).state == State::Queued);
-        cluster.queue.remove(calls, at);
-        calls.at(at).state = State::Deciding;
-        cx.shared.release(Limit::Queue(id));
-        if cluster.queue.is_empty() {
-            cx.shared.waiting(Limit::InFlight(id), worker, false);
+        let from = cx.rng.index(cluster.usable.len());
+        let (before, after) = cluster.usable.split_at(from);
+        let free = |s: &&u32| {
+            cx.shared.acquire(Limit::Endpoint(cluster.eps[**s as usize].id), most)
+        };
+        match after.iter().chain(before).find(free) {
+            Some(&slot) => Chosen::Endpoint(Pick { slot, trial, counted: true }),
+            None => Chosen::Full,
         }
     }
 
-    /// A call's waiting is over.
-    pub(super) fn dequeue(&mut self, cx: &mut Cx<'_>, at: u32, got_slot: bool) {
-        let call = self.calls.get(at);
-        let Some(cluster) = call.cluster else { return };
-        let waited = cx.now.since(call.at.started);
-        let id = self.calls.id(at);
-        self.leave_queue(cx, at, cluster);
-        cx.emit(Event::CallDequeued { cluster, call: id, waited, got_slot });
-    }
-
-    /// Slots came free: give them to those who wait here, then pass on what is left.
-    pub(super) fn serve(&mut self, cx: &mut Cx<'_>, id: ClusterId) {
-        let Some(cluster) = self.cluster(id) else { return };
-        let concurrency = cluster.params.concurrency;
-        while let Some(at) = self.cluster(id).and_then(|c| c.queue.first()) {
-            if !cx.shared.acquire(Limit::InFlight(id), concurrency) {
-                return;
-            }
-            self.dequeue(cx, at, true);
-            self.dispatch(cx, at, id);
-        }
-        // Nobody waits here any more, but the wake may have been meant for more slots than were needed.
-        if cx.shared.acquire(Limit::InFlight(id), concurrency) {
-            self.release(cx, id);
-        }
-    }
-
-    /// Give a slot of a cluster back.
+    /// Start an attempt.
     #[inline]
-    pub(super) fn release(&mut self, cx: &mut Cx<'_>, id: ClusterId) {
-        match cx.shared.release(Limit::InFlight(id)) {
-            None => {}
-            Some(worker) if worker == self.worker => self.freed.push(id),
-            Some(worker) => self.actions.push_back(Action::Wake { worker, cluster: id }),
-        }
-    }
-
-    /// The call has a slot: choose the endpoint and start.
-    #[inline]
-    fn dispatch(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId) {
+    pub(super) fn start(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId, pick: Pick) {
         let Core { calls, clusters, conns, routes, actions, .. } = self;
         let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
         let call = calls.at(at);
-        let picked = cluster.pick(cx.rng, cx.now, call.facts.idempotent, call.tried());
-        let Some((slot, trial)) = picked else {
-            self.release(cx, id);
-            return self.refuse(cx, at, RefusalKind::NoEndpoint);
-        };
         let Some(route) = routes.get(call.facts.route.index()).and_then(Option::as_ref) else {
             return;
         };
+        let Pick { slot, trial, counted } = pick;
         let (p, r) = (&cluster.params, &route.params);
         let ep = &mut cluster.eps[slot as usize];
-        let conn = if call.stale >= STALE_MAX {
+        let conn = if call.stale >= STALE_MAX || call.fresh {
             None
         } else {
             conns.take(&mut ep.idle, p.pool.order, cx.rng)
@@ -174,26 +152,15 @@ impl Core {
         ep.in_flight += 1;
         ep.latency.wait(cx.now);
         let endpoint = ep.id;
-        call.nth = call.nth.wrapping_add(1);
-        if call.stale == 0 {
-            call.tries = call.tries.saturating_add(1);
+        if !call.second {
+            call.made = call.made.wrapping_add(1);
+            call.nth = call.made;
+            if call.stale == 0 {
+                call.tries = call.tries.saturating_add(1);
+            }
         }
-        call.at = Attempt {
-            endpoint,
-            slot,
-            conn,
-            conn_known: true,
-            reused: conn.is_some(),
-            trial,
-            sending: false,
-            request_ended: false,
-            told: false,
-            bad_status: false,
-            started: cx.now,
-            clock_from: cx.now,
-            head_at: Tick::ZERO,
-            status: 0,
-        };
+        call.at = Attempt { endpoint, slot, conn, trial, counted, ..Attempt::new(cx.now) };
+        call.at.reused = conn.is_some();
         let body = call.facts.body;
         call.try_at = if body { Tick::NEVER } else { cx.now + r.try_timeout };
         (call.state, call.phase_at) = match conn {
@@ -201,6 +168,13 @@ impl Core {
             Some(_) if body => (State::Waiting, cx.now + r.idle_timeout),
             Some(_) => (State::Waiting, Tick::NEVER),
         };
+        if let Some(h) = &r.hedge
+            && !body
+            && !call.second
+        {
+            let after = cluster.guard.hedge_after(cx.now, h);
+            call.hedge_at = after.map_or(Tick::NEVER, |d| cx.now + d);
+        }
         cluster.in_flight += 1;
         let route = call.facts.route;
         calls.arm(at);

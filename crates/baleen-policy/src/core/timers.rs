@@ -20,6 +20,7 @@ impl Core {
         while let Some((slot, owner, why)) = self.conns.expire(cx.now) {
             self.close_idle(cx, slot, owner, Some(why));
         }
+        self.report(cx.now);
         self.finish(cx);
     }
 
@@ -37,13 +38,18 @@ impl Core {
             State::Free | State::Deciding => {}
             State::Queued => {
                 self.dequeue(cx, at, false);
-                let kind =
-                    if total { RefusalKind::TotalTimeout } else { RefusalKind::QueueTimeout };
+                let kind = if total { self.late(cx, at) } else { RefusalKind::QueueTimeout };
                 self.refuse(cx, at, kind);
             }
-            State::Backoff if total => self.refuse(cx, at, RefusalKind::TotalTimeout),
+            State::Backoff if total => {
+                let kind = self.late(cx, at);
+                self.refuse(cx, at, kind);
+            }
             State::Backoff => self.launch(cx, at),
             State::Connecting | State::Waiting if total => self.total_timeout(cx, at),
+            State::Connecting | State::Waiting if call.phase_at.min(call.try_at) > cx.now => {
+                self.hedge(cx, at);
+            }
             State::Connecting | State::Waiting => {
                 let cause = if call.state == State::Connecting {
                     Cause::ConnectTimeout
@@ -68,8 +74,20 @@ impl Core {
         self.fail(cx, at, Failure { cause, sent }, Some(Cancel::Timeout(cause)), blame);
     }
 
+    /// Whose time ran out: the caller's, or the route's.
+    fn late(&self, cx: &Cx<'_>, at: u32) -> RefusalKind {
+        if self.calls.get(at).facts.deadline <= cx.now {
+            RefusalKind::DeadlineExceeded
+        } else {
+            RefusalKind::TotalTimeout
+        }
+    }
+
     /// No time left for the call. The endpoint is to blame if it had a fair part of the time.
     fn total_timeout(&mut self, cx: &mut Cx<'_>, at: u32) {
+        if self.calls.get(at).hedged() {
+            self.cancel_second(cx, at, Cancel::Timeout(Cause::ResponseTimeout));
+        }
         let call = self.calls.get(at);
         let cause = match call.state {
             State::Connecting => Cause::ConnectTimeout,
@@ -80,8 +98,11 @@ impl Core {
             .route_of(at)
             .map(|r| r.params.try_timeout.min(r.params.total_timeout) / 2)
             .unwrap_or_default();
-        self.attempt_failed(cx, at, cause, Some(Cancel::Timeout(cause)), had >= fair);
+        let sent = if call.at.sending { Sent::Maybe } else { Sent::Nothing };
+        let failure = Failure { cause, sent };
+        self.attempt_failed(cx, at, failure, Some(Cancel::Timeout(cause)), had >= fair);
         self.settle(cx, at, false);
-        self.refuse(cx, at, RefusalKind::TotalTimeout);
+        let kind = self.late(cx, at);
+        self.refuse(cx, at, kind);
     }
 }

@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::Endpoint;
-use crate::Ledger;
-use crate::params::{ClusterParams, Share};
+use crate::params::{ClusterParams, Params, Share};
+use crate::{Endpoint, EndpointSet, Ledger};
 use baleen_base::{Prng, Sink};
+
+mod rules;
 
 const C: ClusterId = ClusterId(0);
 const CAUSE: Cause = Cause::ConnectRefused;
@@ -37,11 +38,15 @@ impl Bench {
             ledger: Ledger::new(0, 0, 0),
             now: Tick::from_millis(1000),
         };
-        let cluster = ClusterParams { eject, ..ClusterParams::default() };
-        let params = Params { clusters: alloc::vec![(C, cluster)], ..Params::default() };
-        b.with(|f, cx| f.reconfigure(cx, &params));
+        b.settings(eject);
         b.set(1, &(0..endpoints).collect::<Vec<_>>());
         b
+    }
+
+    fn settings(&mut self, eject: EjectParams) {
+        let cluster = ClusterParams { eject, ..ClusterParams::default() };
+        let params = Params { clusters: alloc::vec![(C, cluster)], ..Params::default() };
+        self.with(|f, cx| f.reconfigure(cx, &params));
     }
 
     fn with(&mut self, f: impl FnOnce(&mut Fleet, &mut Cx<'_>)) {
@@ -50,7 +55,10 @@ impl Bench {
     }
 
     fn set(&mut self, version: u64, ids: &[u32]) {
-        let endpoints = ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1, zone: 0 }).collect();
+        let endpoints = ids
+            .iter()
+            .map(|&i| Endpoint { id: EndpointId(i), weight: 1, zone: 0, order: 0 })
+            .collect();
         self.with(|f, cx| f.apply(cx, C, &EndpointSet { version, endpoints }));
     }
 

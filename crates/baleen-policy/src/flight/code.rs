@@ -45,6 +45,16 @@ const STALLED: u8 = 54;
 const MOVED: u8 = 55;
 const GONE: u8 = 56;
 
+// Facts of a call that have bytes.
+const IDEMPOTENT: u8 = 1;
+const BODY: u8 = 1 << 1;
+const CLIENT: u8 = 1 << 2;
+const FINGERPRINT: u8 = 1 << 3;
+const TIMED: u8 = 1 << 4;
+const RANKED: u8 = 1 << 5;
+const KEY: u8 = 1 << 6;
+const STICKY: u8 = 1 << 7;
+
 /// One entry, read back.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Entry {
@@ -62,34 +72,81 @@ pub(super) enum Answer {
     Level(Level),
 }
 
-#[inline]
-fn put(out: &mut Vec<u8>, mut n: u64) {
-    while n >= 0x80 {
-        out.push(n as u8 | 0x80);
-        n >>= 7;
+/// A short entry while it is written: one that fits is copied whole to the end of the others, so that room is asked for
+/// once an entry and not once a byte. `N` is a power of two and more than the longest has bytes.
+struct Short<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+/// The longest is `START_REUSED`, with a tag and nine numbers of at most 39 bytes.
+type Brief = Short<64>;
+
+/// Entries up to this length are copied at a fixed size.
+const COPIED: usize = 32;
+
+impl<const N: usize> Short<N> {
+    #[inline]
+    fn new(tag: u8) -> Self {
+        let mut short = Short { bytes: [0; N], len: 0 };
+        short.byte(tag);
+        short
     }
-    out.push(n as u8);
-}
 
-#[inline]
-fn put_pair(out: &mut Vec<u8>, slot: u32, generation: u32) {
-    put(out, u64::from(slot));
-    put(out, u64::from(generation));
-}
+    /// An entry with a tick. Ticks may go back: the difference is folded so that small ones of either sign are short.
+    #[inline]
+    fn at(tag: u8, last: &mut Tick, now: Tick) -> Self {
+        let mut short = Short::new(tag);
+        let d = now.as_nanos().wrapping_sub(last.as_nanos()) as i64;
+        short.number(((d << 1) ^ (d >> 63)) as u64);
+        *last = now;
+        short
+    }
 
-#[inline]
-fn put_attempt(out: &mut Vec<u8>, id: AttemptId) {
-    put(out, u64::from(id.call.slot));
-    put(out, u64::from(id.call.generation));
-    put(out, u64::from(id.nth));
-}
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        // The mask is never needed: it is there so that no check is.
+        self.bytes[self.len & (N - 1)] = byte;
+        self.len += 1;
+    }
 
-/// Ticks may go back: the difference is folded so that small ones of either sign are short.
-#[inline]
-fn put_tick(out: &mut Vec<u8>, last: &mut Tick, now: Tick) {
-    let d = now.as_nanos().wrapping_sub(last.as_nanos()) as i64;
-    put(out, ((d << 1) ^ (d >> 63)) as u64);
-    *last = now;
+    #[inline]
+    fn number(&mut self, mut n: u64) {
+        while n >= 0x80 {
+            self.byte(n as u8 | 0x80);
+            n >>= 7;
+        }
+        self.byte(n as u8);
+    }
+
+    #[inline]
+    fn pair(&mut self, slot: u32, generation: u32) {
+        self.number(u64::from(slot));
+        self.number(u64::from(generation));
+    }
+
+    #[inline]
+    fn attempt(&mut self, id: AttemptId) {
+        self.pair(id.call.slot, id.call.generation);
+        self.number(u64::from(id.nth));
+    }
+
+    #[inline]
+    fn raw<const M: usize>(&mut self, bytes: [u8; M]) {
+        bytes.into_iter().for_each(|b| self.byte(b));
+    }
+
+    #[inline]
+    fn end(self, out: &mut Vec<u8>) {
+        let (short, end) = (self.bytes.first_chunk::<COPIED>(), out.len() + self.len);
+        match short {
+            Some(short) if self.len <= COPIED => {
+                out.extend_from_slice(short);
+                out.truncate(end);
+            }
+            _ => out.extend_from_slice(&self.bytes[..self.len.min(N)]),
+        }
+    }
 }
 
 fn put_any<T: serde::Serialize>(out: &mut Vec<u8>, value: &T) {
@@ -106,26 +163,19 @@ fn put_any<T: serde::Serialize>(out: &mut Vec<u8>, value: &T) {
 #[inline]
 pub(super) fn put_input(out: &mut Vec<u8>, last: &mut Tick, now: Tick, input: &Input) {
     match input {
-        Input::Arrive(f) => {
-            out.push(ARRIVE);
-            put_tick(out, last, now);
-            put_facts(out, f);
-        }
+        Input::Arrive(facts) => put_arrive(out, last, now, facts),
         Input::Attempt(id, event) => put_attempt_event(out, last, now, *id, *event, input),
         Input::Client(id, event) => put_client_event(out, last, now, *id, *event),
-        Input::Deadline => {
-            out.push(DEADLINE);
-            put_tick(out, last, now);
-        }
+        Input::Deadline => Brief::at(DEADLINE, last, now).end(out),
         Input::ConnClosed(id) => {
-            out.push(CONN_CLOSED);
-            put_tick(out, last, now);
-            put_pair(out, id.slot, id.generation);
+            let mut e = Brief::at(CONN_CLOSED, last, now);
+            e.pair(id.slot, id.generation);
+            e.end(out);
         }
         Input::SlotFree(cluster) => {
-            out.push(SLOT_FREE);
-            put_tick(out, last, now);
-            put(out, u64::from(cluster.0));
+            let mut e = Brief::at(SLOT_FREE, last, now);
+            e.number(u64::from(cluster.0));
+            e.end(out);
         }
         Input::Abandon(_)
         | Input::Apply(..)
@@ -136,36 +186,49 @@ pub(super) fn put_input(out: &mut Vec<u8>, last: &mut Tick, now: Tick, input: &I
     }
 }
 
+/// Each fact that is not what a plain call has sets a bit and adds its bytes. Hashes are as long as they are.
 #[inline]
-fn put_facts(out: &mut Vec<u8>, f: &CallFacts) {
-    let CallFacts { route, target, client, idempotent, body, .. } = *f;
-    let plain = CallFacts { client, idempotent, body, ..CallFacts::new(route, target) };
-    let rest = plain != CallFacts { fingerprint: 0, ..*f };
-    let flags = u8::from(idempotent)
-        | u8::from(body) << 1
-        | u8::from(client.is_some()) << 2
-        | u8::from(f.fingerprint != 0) << 3
-        | u8::from(rest) << 4;
-    out.push(flags);
-    put(out, u64::from(route.0));
-    put(out, u64::from(target.0));
-    if let Some(c) = client {
-        put_pair(out, c.slot, c.generation);
+fn put_arrive(out: &mut Vec<u8>, last: &mut Tick, now: Tick, f: &CallFacts) {
+    let plain = CallFacts::new(f.route, f.target);
+    let timed = f.deadline != plain.deadline;
+    let ranked = (f.priority, f.user, f.attempt) != (plain.priority, plain.user, plain.attempt);
+    let flags = u8::from(f.idempotent) * IDEMPOTENT
+        | u8::from(f.body) * BODY
+        | u8::from(f.client.is_some()) * CLIENT
+        | u8::from(f.fingerprint != 0) * FINGERPRINT
+        | u8::from(timed) * TIMED
+        | u8::from(ranked) * RANKED
+        | u8::from(f.key != 0) * KEY
+        | u8::from(f.sticky != 0) * STICKY;
+    // At most 72 bytes.
+    let mut e = Short::<128>::at(ARRIVE, last, now);
+    e.byte(flags);
+    e.number(u64::from(f.route.0));
+    e.number(u64::from(f.target.0));
+    if let Some(c) = f.client {
+        e.pair(c.slot, c.generation);
     }
     if f.fingerprint != 0 {
-        out.extend_from_slice(&f.fingerprint.to_le_bytes());
+        e.raw(f.fingerprint.to_le_bytes());
     }
-    if rest {
-        put(out, f.deadline.as_nanos());
-        out.extend_from_slice(&[f.priority, f.user, f.attempt]);
-        put(out, f.key);
-        put(out, f.sticky);
+    if timed {
+        e.number(f.deadline.as_nanos().wrapping_sub(now.as_nanos()));
     }
+    if ranked {
+        e.raw([f.priority, f.user, f.attempt]);
+    }
+    if f.key != 0 {
+        e.raw(f.key.to_le_bytes());
+    }
+    if f.sticky != 0 {
+        e.raw(f.sticky.to_le_bytes());
+    }
+    e.end(out);
 }
 
+#[cold]
 fn put_rare(out: &mut Vec<u8>, last: &mut Tick, now: Tick, input: &Input) {
-    out.push(INPUT);
-    put_tick(out, last, now);
+    Brief::at(INPUT, last, now).end(out);
     put_any(out, input);
 }
 
@@ -194,14 +257,14 @@ fn put_attempt_event(
             return put_rare(out, last, now, input);
         }
     };
-    out.push(tag);
-    put_tick(out, last, now);
-    put_attempt(out, id);
+    let mut e = Brief::at(tag, last, now);
+    e.attempt(id);
     match event {
-        AttemptEvent::Head { status, .. } => put(out, u64::from(status)),
-        AttemptEvent::Connected { conn } => put_pair(out, conn.slot, conn.generation),
+        AttemptEvent::Head { status, .. } => e.number(u64::from(status)),
+        AttemptEvent::Connected { conn } => e.pair(conn.slot, conn.generation),
         _ => {}
     }
+    e.end(out);
 }
 
 #[inline]
@@ -220,29 +283,31 @@ fn put_client_event(
         ClientEvent::Moved { bytes } => (MOVED, Some(u64::from(bytes))),
         ClientEvent::Gone => (GONE, None),
     };
-    out.push(tag);
-    put_tick(out, last, now);
-    put_pair(out, id.slot, id.generation);
+    let mut e = Brief::at(tag, last, now);
+    e.pair(id.slot, id.generation);
     if let Some(number) = number {
-        put(out, number);
+        e.number(number);
     }
+    e.end(out);
 }
 
 #[inline]
 pub(super) fn put_action(out: &mut Vec<u8>, action: &Action) {
     match action {
         Action::Start { attempt, cluster, endpoint, conn } => {
-            out.push(if conn.is_some() { START_REUSED } else { START });
-            put_attempt(out, *attempt);
-            put(out, u64::from(cluster.0));
-            put(out, u64::from(endpoint.0));
+            let mut e = Brief::new(if conn.is_some() { START_REUSED } else { START });
+            e.attempt(*attempt);
+            e.number(u64::from(cluster.0));
+            e.number(u64::from(endpoint.0));
             if let Some(c) = conn {
-                put_pair(out, c.slot, c.generation);
+                e.pair(c.slot, c.generation);
             }
+            e.end(out);
         }
         Action::Forward { attempt } => {
-            out.push(FORWARD);
-            put_attempt(out, *attempt);
+            let mut e = Brief::new(FORWARD);
+            e.attempt(*attempt);
+            e.end(out);
         }
         other => {
             out.push(ACTION);
@@ -257,16 +322,19 @@ pub(super) fn put_answer(out: &mut Vec<u8>, answer: Answer) {
         Answer::Bool(no_or_yes) => out.push(if no_or_yes { YES } else { NO }),
         Answer::Worker(None) => out.push(NOBODY),
         Answer::Worker(Some(w)) => {
-            out.push(SOMEBODY);
-            put(out, u64::from(w.0));
+            let mut e = Brief::new(SOMEBODY);
+            e.number(u64::from(w.0));
+            e.end(out);
         }
         Answer::Wait(wait) => {
-            out.push(WAIT);
-            put(out, (Tick::ZERO + wait).as_nanos());
+            let mut e = Brief::new(WAIT);
+            e.number((Tick::ZERO + wait).as_nanos());
+            e.end(out);
         }
         Answer::Level(level) => {
-            out.push(LEVEL);
-            put_pair(out, level.limit_milli, level.in_flight);
+            let mut e = Brief::new(LEVEL);
+            e.pair(level.limit_milli, level.in_flight);
+            e.end(out);
         }
     }
 }
@@ -392,20 +460,35 @@ impl<'a> Reader<'a> {
         Some(ClientId { slot: self.small()?, generation: self.small()? })
     }
 
+    fn raw<const M: usize>(&mut self) -> Option<[u8; M]> {
+        let (bytes, rest) = self.rest.split_first_chunk::<M>()?;
+        self.rest = rest;
+        Some(*bytes)
+    }
+
     fn facts(&mut self) -> Option<CallFacts> {
         let flags = self.byte()?;
+        let has = |bit| flags & bit != 0;
         let (route, target) = (RouteId(self.small()?), TargetId(self.small()?));
-        let client = if flags & 4 != 0 { Some(self.client()?) } else { None };
-        let (idempotent, body) = (flags & 1 != 0, flags & 2 != 0);
-        let mut f = CallFacts { client, idempotent, body, ..CallFacts::new(route, target) };
-        if flags & 8 != 0 {
-            let bytes = [self.byte()?, self.byte()?, self.byte()?, self.byte()?];
-            f.fingerprint = u32::from_le_bytes(bytes);
+        let mut f = CallFacts::new(route, target);
+        (f.idempotent, f.body) = (has(IDEMPOTENT), has(BODY));
+        if has(CLIENT) {
+            f.client = Some(self.client()?);
         }
-        if flags & 16 != 0 {
-            f.deadline = Tick::from_nanos(self.number()?);
-            (f.priority, f.user, f.attempt) = (self.byte()?, self.byte()?, self.byte()?);
-            (f.key, f.sticky) = (self.number()?, self.number()?);
+        if has(FINGERPRINT) {
+            f.fingerprint = u32::from_le_bytes(self.raw()?);
+        }
+        if has(TIMED) {
+            f.deadline = Tick::from_nanos(self.last.as_nanos().wrapping_add(self.number()?));
+        }
+        if has(RANKED) {
+            [f.priority, f.user, f.attempt] = self.raw()?;
+        }
+        if has(KEY) {
+            f.key = u64::from_le_bytes(self.raw()?);
+        }
+        if has(STICKY) {
+            f.sticky = u64::from_le_bytes(self.raw()?);
         }
         Some(f)
     }

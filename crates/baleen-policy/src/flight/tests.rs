@@ -28,7 +28,7 @@ fn engine(calls: u32, entries: usize) -> Engine {
         clusters: alloc::vec![(ClusterId(0), params::ClusterParams::default())],
         ..params::Params::default()
     };
-    let endpoints = (0..4).map(|i| Endpoint { id: EndpointId(i), weight: 1 + i % 2, zone: 0 }).collect();
+    let endpoints = (0..4).map(|i| Endpoint { id: EndpointId(i), weight: 1 + i % 2, zone: 0, order: 0 }).collect();
     let set = EndpointSet { version: 1, endpoints };
     let tell =
         |e: &mut Engine, ms, input| e.input(Tick::from_millis(ms), &mut Quiet, &ledger, input);
@@ -224,7 +224,7 @@ fn crowded() -> Engine {
         clusters: alloc::vec![(ClusterId(0), cluster)],
         ..params::Params::default()
     };
-    let endpoints = (0..70).map(|i| Endpoint { id: EndpointId(i), weight: 1 + i % 3, zone: 0 }).collect();
+    let endpoints = (0..70).map(|i| Endpoint { id: EndpointId(i), weight: 1 + i % 3, zone: 0, order: 0 }).collect();
     let set = EndpointSet { version: 1, endpoints };
     let mut tell = |ms: u64, input| {
         let now = Tick::from_millis(ms);

@@ -171,7 +171,7 @@ impl<'a> World<'a> {
     fn begin(&mut self) {
         let params = Arc::new(self.setup.params());
         let endpoints =
-            (0..self.setup.endpoints).map(|i| Endpoint { id: EndpointId(i), weight: 1, zone: 0 }).collect();
+            (0..self.setup.endpoints).map(|i| Endpoint { id: EndpointId(i), weight: 1, zone: 0, order: 0 }).collect();
         let set = Arc::new(EndpointSet { version: 1, endpoints });
         self.fleet_do(|f, cx| {
             f.reconfigure(cx, &params);

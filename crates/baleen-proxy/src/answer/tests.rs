@@ -35,6 +35,7 @@ fn composed(why: Why<'_>, disclose: Disclose, broken: Option<Rule>) -> (Answer, 
         disclose,
         request_id: b"abc",
         broken,
+        admit: None,
         unix_ms: 784_111_777_000,
     };
     let mut answer = Answer::default();
@@ -86,6 +87,7 @@ fn heads_have_no_body_and_connections_are_said() {
         disclose: Disclose::default(),
         request_id: b"",
         broken: None,
+        admit: None,
         unix_ms: 0,
     };
     answer.compose(Why::Loop, &cx);
@@ -232,6 +234,7 @@ fn names_and_ids_can_not_break_out() {
         disclose: Disclose::Names,
         request_id: b"a\r\nb",
         broken: None,
+        admit: None,
         unix_ms: 0,
     };
     let mut answer = Answer::default();
@@ -252,6 +255,7 @@ fn it_is_reused_without_leftovers() {
         disclose: Disclose::default(),
         request_id: b"",
         broken: None,
+        admit: None,
         unix_ms: 0,
     };
     let mut answer = Answer::default();

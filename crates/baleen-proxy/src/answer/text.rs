@@ -3,6 +3,7 @@
 //! Not here: which words (`answer.rs`). Tested: `answer/tests.rs`.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use baleen_base::{Cause, RetryDenied};
 
@@ -164,6 +165,12 @@ const fn denied_text(denied: RetryDenied) -> &'static str {
         RetryDenied::Poison => "several endpoints died under it",
         RetryDenied::Classifier => "the route does not try again after such a failure",
     }
+}
+
+/// A time in whole seconds, rounded up, at least 1.
+pub(super) fn push_seconds(out: &mut Vec<u8>, time: Duration) {
+    let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
+    push(out, format_args!("{}", seconds.max(1)));
 }
 
 /// What others wrote: one line of visible ASCII.

@@ -1,4 +1,4 @@
-//! A table that only grows, whose copies share all but the last few rows.
+//! A table that only grows, whose copies share all rows but the few in the chunks that change.
 //!
 //! Tested: `directory/tests.rs`.
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 const CHUNK: usize = 256;
 
-/// Rows in chunks; a full chunk never changes again.
+/// Rows in chunks; a full chunk is copied when one of its rows changes.
 #[derive(Clone, Debug)]
 pub(super) struct Chunks<T> {
     full: Arc<Vec<Arc<[T]>>>,
@@ -43,5 +43,27 @@ impl<T: Clone> Chunks<T> {
             Arc::make_mut(&mut self.full).push(chunk);
         }
         i
+    }
+
+    /// Puts a row at an index; rows before it that there are not yet get the default.
+    pub(super) fn put(&mut self, i: usize, row: T)
+    where
+        T: Default + PartialEq,
+    {
+        if self.get(i) == Some(&row) || (row == T::default() && i >= self.len()) {
+            return;
+        }
+        while self.len() < i {
+            self.push(T::default());
+        }
+        if i == self.len() {
+            self.push(row);
+        } else if let Some(chunk) = Arc::make_mut(&mut self.full).get_mut(i / CHUNK) {
+            let mut rows: Vec<T> = chunk.to_vec();
+            rows[i % CHUNK] = row;
+            *chunk = rows.into();
+        } else if let Some(place) = Arc::make_mut(&mut self.last).get_mut(i % CHUNK) {
+            *place = row;
+        }
     }
 }

@@ -6,6 +6,10 @@ fn addr(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
+fn found(all: &[(SocketAddr, u32)]) -> Vec<Found> {
+    all.iter().map(|one| Found::from(*one)).collect()
+}
+
 fn ids(discovered: &Discovered) -> Vec<(u32, u32)> {
     let set = discovered.set.as_ref().expect("the set changed");
     set.endpoints.iter().map(|e| (e.id.0, e.weight)).collect()
@@ -34,24 +38,24 @@ fn ids_are_dense_and_stay() {
 fn endpoints_keep_their_ids_when_they_leave_and_return() {
     let mut registry = Registry::new();
     let (web, api) = (registry.cluster("web").unwrap(), registry.cluster("api").unwrap());
-    let first = registry.discovered(web, &[(addr(1), 1), (addr(2), 3)]);
+    let first = registry.discovered(web, &found(&[(addr(1), 1), (addr(2), 3)]));
     assert_eq!(ids(&first), [(0, 1), (1, 3)]);
     assert_eq!(
-        ids(&registry.discovered(api, &[(addr(1), 1)])),
+        ids(&registry.discovered(api, &found(&[(addr(1), 1)]))),
         [(2, 1)],
         "another cluster, another id"
     );
     assert_eq!(
-        registry.discovered(web, &[(addr(2), 3), (addr(1), 1)]),
+        registry.discovered(web, &found(&[(addr(2), 3), (addr(1), 1)])),
         Discovered::default(),
         "the same set"
     );
-    assert_eq!(ids(&registry.discovered(web, &[(addr(2), 3)])), [(1, 3)]);
-    assert_eq!(ids(&registry.discovered(web, &[(addr(3), 1), (addr(2), 3)])), [(1, 3), (3, 1)]);
-    let back = registry.discovered(web, &[(addr(1), 1), (addr(2), 4), (addr(2), 5), (addr(4), 0)]);
+    assert_eq!(ids(&registry.discovered(web, &found(&[(addr(2), 3)]))), [(1, 3)]);
+    assert_eq!(ids(&registry.discovered(web, &found(&[(addr(3), 1), (addr(2), 3)]))), [(1, 3), (3, 1)]);
+    let back = registry.discovered(web, &found(&[(addr(1), 1), (addr(2), 4), (addr(2), 5), (addr(4), 0)]));
     assert_eq!(ids(&back), [(0, 1), (1, 9)], "twice: both weights; weight 0: not there");
     assert_eq!(back.set.map(|s| s.version), Some(4));
-    let none = registry.discovered(web, &[]);
+    let none = registry.discovered(web, &found(&[]));
     assert_eq!(none.set.map(|s| (s.version, s.endpoints.len())), Some((5, 0)));
     let directory = registry.directory();
     assert_eq!(directory.address(EndpointId(3)), Some(addr(3)), "who left is still known");
@@ -64,8 +68,8 @@ fn endpoints_keep_their_ids_when_they_leave_and_return() {
 fn a_new_cluster_without_endpoints_has_a_set() {
     let mut registry = Registry::new();
     let web = registry.cluster("web").unwrap();
-    assert!(registry.discovered(web, &[]).set.is_some());
-    assert!(registry.discovered(web, &[]).set.is_none());
+    assert!(registry.discovered(web, &found(&[])).set.is_some());
+    assert!(registry.discovered(web, &found(&[])).set.is_none());
 }
 
 #[test]
@@ -89,7 +93,7 @@ fn a_large_set_is_cut_by_id_and_counted() {
     let mut registry = Registry::new();
     let web = registry.cluster("web").unwrap();
     let many: Vec<_> = (1..=ENDPOINTS_MAX as u16 + 10).map(|port| (addr(port), 1)).collect();
-    let found = registry.discovered(web, &many);
+    let found = registry.discovered(web, &found(&many));
     let set = found.set.unwrap();
     assert_eq!((set.endpoints.len(), found.left_out), (ENDPOINTS_MAX, 10));
     assert_eq!(set.endpoints.last().map(|e| e.id), Some(EndpointId(ENDPOINTS_MAX as u32 - 1)));
@@ -121,4 +125,44 @@ fn full_tables_refuse_and_go_on() {
     assert!(registry.unbind("/svc/6"));
     registry.bind("/svc/more", binding).unwrap();
     assert_eq!(registry.directory().lookup("/svc/5"), Some(rebound));
+}
+
+#[test]
+fn zones_and_order_come_with_endpoints() {
+    let mut registry = Registry::new();
+    let web = registry.cluster("web").unwrap();
+    let in_zone = |port, zone| Found { addr: addr(port), weight: 1, zone };
+    let set = registry.discovered(web, &[in_zone(1, 7), in_zone(2, 0), in_zone(1, 8)]).set.unwrap();
+    let zones: Vec<_> = set.endpoints.iter().map(|e| (e.zone, e.weight)).collect();
+    assert_eq!(zones, [(7, 2), (0, 1)], "twice: the first one's zone");
+    assert_eq!(set.endpoints[0].order, stable(b"127.0.0.1:1"), "the same in every process");
+    let moved = registry.discovered(web, &[in_zone(1, 9), in_zone(2, 0)]);
+    assert_eq!(moved.set.map(|set| set.endpoints[0].zone), Some(9));
+}
+
+#[test]
+fn settings_of_the_proxys_own() {
+    let mut registry = Registry::new();
+    let urgent = Arc::new(RouteShell { priority: Some(1), ..RouteShell::default() });
+    for i in [0, 300, 299, 256] {
+        registry.set_route_shell(RouteId(i), &urgent);
+    }
+    registry.set_route_shell(RouteId(5), &Arc::new(RouteShell::default()));
+    let before = registry.directory();
+    let of = |directory: &Directory, i| directory.route_shell(RouteId(i)).and_then(|s| s.priority);
+    for (i, want) in [(0, Some(1)), (1, None), (5, None), (256, Some(1)), (299, Some(1)), (300, Some(1)), (301, None)] {
+        assert_eq!(of(&before, i), want, "{i}");
+    }
+    let less = Arc::new(RouteShell { priority: Some(6), ..RouteShell::default() });
+    registry.set_route_shell(RouteId(0), &less);
+    registry.set_route_shell(RouteId(300), &Arc::new(RouteShell::default()));
+    let after = registry.directory();
+    assert_eq!((of(&after, 0), of(&after, 300), of(&after, 299)), (Some(6), None, Some(1)));
+    assert_eq!((of(&before, 0), of(&before, 300)), (Some(1), Some(1)), "a snapshot does not change");
+    let shell = ClusterShell { probe_path: "/load".into(), ..ClusterShell::default() };
+    registry.set_cluster_shell(ClusterId(1), &Arc::new(shell.clone()));
+    let directory = registry.directory();
+    assert_eq!(directory.cluster_shell(ClusterId(1)), &shell);
+    assert_eq!(directory.cluster_shell(ClusterId(0)), &ClusterShell::default());
+    assert_eq!(directory.cluster_shell(ClusterId(9)), &ClusterShell::default());
 }

@@ -1,4 +1,6 @@
-//! Who is meant by an action: mailboxes of connections, and which connection a call belongs to.
+//! Who is meant by an action: mailboxes of connections, which connection a call belongs to, and what its attempts use.
+//!
+//! A call has one attempt in flight, or a second one beside it (a hedge): each has its own place for the connection it uses.
 //!
 //! Not here: inputs (`driver`). Tested: `tests/`.
 
@@ -10,8 +12,11 @@ use baleen_policy::{Action, Engine};
 use super::CellsSink;
 use crate::conns::Conns;
 
-/// More never lies in a mailbox: a cancel, a start, its cancel, an end of the call, a close of the connection, doubled.
+/// More never lies in a mailbox: cancels of two attempts, a start, an end of the call, a close of the connection, doubled.
 const MAIL_MAX: usize = 10;
+
+/// A connection to an upstream that is in use, by the attempt of this number.
+type InUse = (u16, ConnId);
 
 /// One connection from a downstream, as far as the driver is concerned.
 #[derive(Default)]
@@ -19,7 +24,9 @@ pub(super) struct ClientCell {
     pub generation: u32,
     pub live: bool,
     pub call: Option<CallId>,
-    pub conn: Option<ConnId>,
+    pub conn: Option<InUse>,
+    /// Of the second one of two attempts.
+    pub second: Option<InUse>,
     pub mail: Vec<Action>,
     pub waker: Option<Waker>,
 }
@@ -98,8 +105,38 @@ impl Inner {
         }
     }
 
-    pub fn close_conn_of(&mut self, id: ClientId) {
-        if let Some(conn) = self.client(id).and_then(|c| c.conn.take()) {
+    /// An attempt of this connection's call uses `conn` from now on.
+    #[inline]
+    pub fn uses(&mut self, id: ClientId, attempt: AttemptId, conn: ConnId) {
+        let Some(cell) = self.client(id) else { return };
+        let place = if cell.conn.is_none() { &mut cell.conn } else { &mut cell.second };
+        let before = place.replace((attempt.nth, conn));
+        debug_assert!(before.is_none(), "two attempts at most");
+        if let Some((_, conn)) = before {
+            self.conns.close(conn);
+        }
+    }
+
+    /// The attempt uses its connection no more.
+    #[inline]
+    pub fn used(&mut self, id: ClientId, attempt: AttemptId) -> Option<ConnId> {
+        let cell = self.client(id)?;
+        let mine = |used: &mut InUse| used.0 == attempt.nth;
+        cell.conn.take_if(mine).or_else(|| cell.second.take_if(mine)).map(|(_, conn)| conn)
+    }
+
+    /// Close the connection of one attempt.
+    pub fn close_conn_of(&mut self, id: ClientId, attempt: AttemptId) {
+        if let Some(conn) = self.used(id, attempt) {
+            self.conns.close(conn);
+        }
+    }
+
+    /// Close the connections of all attempts.
+    pub fn close_conns_of(&mut self, id: ClientId) {
+        let Some(cell) = self.client(id) else { return };
+        let all = [cell.conn.take(), cell.second.take()];
+        for (_, conn) in all.into_iter().flatten() {
             self.conns.close(conn);
         }
     }

@@ -8,20 +8,21 @@
 //! the request was written, whether the upstream has acted on it can't be known: an idempotent request is tried again as
 //! policy allows, a POST is answered 502 and never sent twice.
 //!
-//! Not here: which endpoint, whether to retry (policy). Tested: `tests/` (retries, bodies, aborts).
+//! Not here: which endpoint, whether to retry (policy); making a connection (`connect`); two attempts at once (`hedge`).
+//! Tested: `tests/` (retries, bodies, aborts).
 
-use std::io;
 use std::net::SocketAddr;
 
 use baleen_base::{AttemptId, Cause, ClientClose, ConnId, Failure, Tick};
 use baleen_http1::Refusal;
 use baleen_policy::{Action, AttemptEvent, ClientEvent};
 use baleen_telemetry::{Sender, ShellCounter};
-use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
 use super::call::Call;
+use super::connect::Connected;
 use super::download::Down;
+use super::hedge::{Raced, Start};
 use super::upload::{Sending, Up};
 use super::{Client, Scratch};
 use crate::failure;
@@ -45,18 +46,65 @@ pub(super) enum Ended {
 }
 
 /// An attempt that runs.
-struct Running {
-    id: AttemptId,
-    reused: bool,
+pub(super) struct Running {
+    pub id: AttemptId,
+    pub reused: bool,
+    pub told_end: bool,
+    /// Its head came first: the attempt beside it was cancelled.
+    pub won: bool,
+    /// Policy knows that the downstream is waited for.
+    pub stalled: bool,
     committed: bool,
-    told_end: bool,
-    stalled: bool,
     progress_at: Tick,
     moved_at_progress: u64,
 }
 
+impl Running {
+    /// One that begins.
+    #[inline]
+    pub fn new(id: AttemptId, reused: bool, now: Tick) -> Running {
+        Running {
+            id,
+            reused,
+            told_end: false,
+            won: false,
+            committed: false,
+            stalled: false,
+            progress_at: now,
+            moved_at_progress: 0,
+        }
+    }
+
+    /// Whether policy is to hear of progress: `all` bytes have moved by `now`.
+    #[inline]
+    pub fn progressed(&mut self, now: Tick, all: u64) -> bool {
+        let due = now.nanos_since(self.progress_at) >= PROGRESS_EVERY_MS * 1_000_000;
+        if !due || all == self.moved_at_progress {
+            return false;
+        }
+        self.moved_at_progress = all;
+        self.progress_at = now;
+        true
+    }
+}
+
+/// An attempt and its connection, which may still be on its way to stand.
+pub(super) struct Lane {
+    pub run: Running,
+    pub stream: TcpStream,
+    pub connecting: bool,
+}
+
+/// What policy wants of an attempt that runs.
+pub(super) enum Mail {
+    Nothing,
+    Ended(Ended),
+    /// A second attempt beside it.
+    Hedge(Start),
+}
+
 /// What one look at both directions gave.
-enum Turn {
+pub(super) enum Turn {
     Wait { down: Want, up: Want },
     Ended(Ended),
     Fail(Failure),
@@ -64,7 +112,7 @@ enum Turn {
 }
 
 impl Client<'_> {
-    /// Run one attempt.
+    /// Run one attempt, and a hedge beside it if policy wants one.
     pub(super) async fn attempt(
         &self,
         s: &mut Scratch,
@@ -74,111 +122,99 @@ impl Client<'_> {
         address: Option<SocketAddr>,
     ) -> Ended {
         let driver = &self.w.driver;
-        let stream = match conn {
-            Some(conn) => match driver.check_out(self.id, conn) {
-                Ok(stream) => stream,
-                Err(_) => {
-                    driver.failed(self.id, id, failure::STALE);
-                    return Ended::AskPolicy;
-                }
+        let mut turn = None;
+        let lane = match conn {
+            Some(conn) => match driver.check_out(self.id, id, conn) {
+                Ok(stream) => self.begin_sending(s, id, stream, true),
+                Err(_) => return self.failed(id, failure::STALE),
             },
             None => match self.connect(s, id, address).await {
-                Ok(stream) => stream,
-                Err(ended) => return ended,
+                Connected::Stands(stream) => self.begin_sending(s, id, stream, false),
+                Connected::Ended(ended) => return ended,
+                Connected::Hedge(stream, start) => {
+                    let run = Running::new(id, false, driver.now());
+                    let lane = Lane { run, stream, connecting: true };
+                    match Box::pin(self.race(s, call, lane, start)).await {
+                        Raced::On(lane, next) => {
+                            turn = next;
+                            lane
+                        }
+                        Raced::Ended(ended) => {
+                            self.count_bytes(s);
+                            return ended;
+                        }
+                    }
+                }
             },
         };
-        driver.attempt(self.id, id, AttemptEvent::Sending);
-        s.up.begin_attempt();
-        s.down.begin_attempt(&mut s.response);
-        let mut run = Running {
-            id,
-            reused: conn.is_some(),
-            committed: false,
-            told_end: false,
-            stalled: false,
-            progress_at: driver.now(),
-            moved_at_progress: 0,
-        };
-        let ended = self.pump(s, call, &mut run, stream).await;
+        let ended = self.pump(s, call, lane, turn).await;
         self.count_bytes(s);
         ended
     }
 
-    /// Make a connection. Timeouts are policy's: it cancels.
-    async fn connect(
+    /// The connection stands: the request goes up on it.
+    #[inline]
+    fn begin_sending(
         &self,
         s: &mut Scratch,
         id: AttemptId,
-        address: Option<SocketAddr>,
-    ) -> Result<TcpStream, Ended> {
-        let driver = &self.w.driver;
-        let begun =
-            address.ok_or_else(|| io::ErrorKind::AddrNotAvailable.into()).and_then(begin_connect);
-        let stream = match begun {
-            Ok(stream) => stream,
-            Err(error) => return Err(self.failed(id, failure::connect(&error))),
-        };
-        loop {
-            match self.watch(s) {
-                Err(()) => return Err(Ended::DownstreamGone),
-                Ok(down) => self.wait(down, Some((&stream, Want::WRITE))).await,
-            }
-            if let Some(ended) = self.read_mail() {
-                return Err(ended);
-            }
-            match connected(&stream) {
-                Ok(true) => break,
-                Ok(false) => {}
-                Err(error) => return Err(self.failed(id, failure::connect(&error))),
-            }
-        }
-        driver.connected(self.id, id);
-        Ok(stream)
+        stream: TcpStream,
+        reused: bool,
+    ) -> Lane {
+        self.w.driver.attempt(self.id, id, AttemptEvent::Sending);
+        s.up.begin_attempt();
+        s.down.begin_attempt(&mut s.response);
+        let run = Running::new(id, reused, self.w.driver.now());
+        Lane { run, stream, connecting: false }
     }
 
     /// Tell policy of a failure.
-    fn failed(&self, id: AttemptId, failure: Failure) -> Ended {
+    pub(super) fn failed(&self, id: AttemptId, failure: Failure) -> Ended {
         self.w.driver.failed(self.id, id, failure);
         Ended::AskPolicy
     }
 
-    /// Mail that ends an attempt.
-    #[inline]
-    fn read_mail(&self) -> Option<Ended> {
-        match self.w.driver.mail(self.id)? {
-            Action::Cancel { .. } => {
-                self.w.driver.cancelled(self.id);
-                Some(Ended::AskPolicy)
-            }
-            Action::CloseClient { why, .. } => Some(Ended::CloseClient(why)),
-            other => {
-                debug_assert!(false, "no mail for a running attempt: {other:?}");
-                None
-            }
-        }
-    }
-
+    /// Carry one attempt on; `turn` is what was to be done next, if that is known.
     async fn pump(
         &self,
         s: &mut Scratch,
         call: &mut Call,
-        run: &mut Running,
-        stream: TcpStream,
+        lane: Lane,
+        turn: Option<Turn>,
     ) -> Ended {
+        let Lane { mut run, mut stream, .. } = lane;
+        let mut turn = match turn {
+            Some(turn) => turn,
+            None => self.turn(s, call, &mut run, &stream),
+        };
         loop {
-            let turn = self.turn(s, call, run, &stream);
             match turn {
                 Turn::Wait { down, up } => {
-                    self.tell_stall(s, run, call, down);
+                    self.tell_stall(s, &mut run, call, down);
                     self.wait(down, Some((&stream, up))).await;
-                    if self.w.driver.has_mail(self.id)
-                        && let Some(ended) = self.pump_mail(s, call, run)
-                    {
-                        return ended;
+                    if self.w.driver.has_mail(self.id) {
+                        match self.pump_mail(s, call, &run) {
+                            Mail::Nothing => {}
+                            Mail::Ended(ended) => return ended,
+                            Mail::Hedge(start) => {
+                                let lane = Lane { run, stream, connecting: false };
+                                match Box::pin(self.race(s, call, lane, start)).await {
+                                    Raced::Ended(ended) => return ended,
+                                    Raced::On(lane, next) => {
+                                        (run, stream) = (lane.run, lane.stream);
+                                        if let Some(next) = next {
+                                            turn = next;
+                                            continue;
+                                        }
+                                    }
+                                }
+                            }
+                        }
                     }
+                    turn = self.turn(s, call, &mut run, &stream);
                 }
                 Turn::Ended(Ended::Whole) => {
-                    self.finish(s, run, stream);
+                    self.finish(s, &run, stream);
                     return Ended::Whole;
                 }
                 Turn::Ended(ended) => return ended,
@@ -193,30 +229,42 @@ impl Client<'_> {
         }
     }
 
-    /// Mail within the pump: a late `Forward`, or the end.
-    fn pump_mail(&self, s: &mut Scratch, call: &mut Call, run: &mut Running) -> Option<Ended> {
-        match self.w.driver.mail(self.id)? {
-            Action::Forward { .. } => match self.forward(s, call) {
-                Ok(()) => None,
+    /// Mail within the pump: a late `Forward`, a hedge, or the end.
+    fn pump_mail(&self, s: &mut Scratch, call: &mut Call, run: &Running) -> Mail {
+        match self.w.driver.mail(self.id) {
+            Some(Action::Forward { .. }) => match self.forward(s, call) {
+                Ok(()) => Mail::Nothing,
                 Err(refusal) => {
-                    Some(self.failed(run.id, self.response_invalid(call, refusal, false)))
+                    let failure = self.response_invalid(call, refusal, false);
+                    Mail::Ended(self.failed(run.id, failure))
                 }
             },
-            Action::Cancel { .. } => {
-                self.w.driver.cancelled(self.id);
-                Some(Ended::AskPolicy)
+            other => self.mail_of(run.id, other),
+        }
+    }
+
+    /// What mail means for an attempt that waits for nothing from policy.
+    pub(super) fn mail_of(&self, id: AttemptId, mail: Option<Action>) -> Mail {
+        match mail {
+            None => Mail::Nothing,
+            Some(Action::Cancel { attempt, .. }) => {
+                self.w.driver.cancelled(self.id, attempt);
+                if attempt == id { Mail::Ended(Ended::AskPolicy) } else { Mail::Nothing }
             }
-            Action::CloseClient { why, .. } => Some(Ended::CloseClient(why)),
-            other => {
+            Some(Action::CloseClient { why, .. }) => Mail::Ended(Ended::CloseClient(why)),
+            Some(Action::Start { attempt, cluster, endpoint, conn }) => {
+                Mail::Hedge(Start { attempt, cluster, endpoint, conn })
+            }
+            Some(other) => {
                 debug_assert!(false, "no mail for a running attempt: {other:?}");
-                None
+                Mail::Nothing
             }
         }
     }
 
     /// Do what can be done in both directions.
     #[inline]
-    fn turn(
+    pub(super) fn turn(
         &self,
         s: &mut Scratch,
         call: &mut Call,
@@ -290,30 +338,41 @@ impl Client<'_> {
     fn head_came(&self, s: &mut Scratch, call: &mut Call, run: &mut Running) -> Option<Turn> {
         let driver = &self.w.driver;
         let status = s.response.status();
-        driver.attempt(self.id, run.id, AttemptEvent::Head { status, facts: None });
-        match driver.mail(self.id) {
-            Some(Action::Forward { .. }) => match self.forward(s, call) {
-                Ok(()) => None,
-                Err(refusal) => Some(Turn::Fail(self.response_invalid(call, refusal, false))),
-            },
-            Some(Action::Cancel { .. }) => {
-                driver.cancelled(self.id);
-                Some(Turn::Ended(Ended::AskPolicy))
-            }
-            Some(Action::CloseClient { why, .. }) => Some(Turn::Ended(Ended::CloseClient(why))),
-            Some(other) => {
-                debug_assert!(false, "no answer to a head: {other:?}");
-                None
-            }
-            None => None,
+        let facts = self.hints(&s.response, &s.down);
+        driver.attempt(self.id, run.id, AttemptEvent::Head { status, facts });
+        loop {
+            return match driver.mail(self.id) {
+                Some(Action::Forward { .. }) => match self.forward(s, call) {
+                    Ok(()) => None,
+                    Err(refusal) => Some(Turn::Fail(self.response_invalid(call, refusal, false))),
+                },
+                Some(Action::Cancel { attempt, .. }) => {
+                    driver.cancelled(self.id, attempt);
+                    if attempt != run.id {
+                        run.won = true;
+                        continue;
+                    }
+                    Some(Turn::Ended(Ended::AskPolicy))
+                }
+                Some(Action::CloseClient { why, .. }) => {
+                    Some(Turn::Ended(Ended::CloseClient(why)))
+                }
+                Some(other) => {
+                    debug_assert!(false, "no answer to a head: {other:?}");
+                    None
+                }
+                None => None,
+            };
         }
     }
 
     /// Policy lets the response go down.
-    fn forward(&self, s: &mut Scratch, call: &mut Call) -> Result<(), Refusal> {
+    pub(super) fn forward(&self, s: &mut Scratch, call: &mut Call) -> Result<(), Refusal> {
         // A body that is still coming when the response is here already won't be read to its end.
         let keep = call.keep && s.up.leaves_order() && !self.w.draining.get();
         let date = self.w.date();
+        s.edits.clear();
+        self.response_fields(call, &mut s.edits);
         call.survives =
             s.down.forward(&s.response, &mut s.edits, call.terms, keep, &date, &self.w.limits)?;
         call.forwarded = true;
@@ -321,14 +380,14 @@ impl Client<'_> {
         Ok(())
     }
 
-    fn response_invalid(&self, call: &mut Call, refusal: Refusal, in_body: bool) -> Failure {
+    pub(super) fn response_invalid(&self, call: &mut Call, refusal: Refusal, in_body: bool) -> Failure {
         call.broken = Some(refusal.rule);
         self.w.cells.refused(Sender::Upstream, refusal.rule.as_str());
         failure::late(if in_body { Cause::BodyIncomplete } else { Cause::ResponseInvalid })
     }
 
     /// Before waiting for the downstream: its guard has to know, unless it is us it waits for.
-    fn tell_stall(&self, s: &Scratch, run: &mut Running, call: &Call, down: Want) {
+    pub(super) fn tell_stall(&self, s: &Scratch, run: &mut Running, call: &Call, down: Want) {
         let owes_body = down.read && !s.up.is_taken();
         let waits_for_us = call.terms.expects && !s.down.has_continued() && s.up.taken == 0;
         if ((owes_body && !waits_for_us) || down.write) && !run.stalled {
@@ -347,13 +406,9 @@ impl Client<'_> {
             self.w.driver.client(self.id, ClientEvent::Moved { bytes: moved });
         }
         let now = self.w.driver.now();
-        if now.nanos_since(run.progress_at) >= PROGRESS_EVERY_MS * 1_000_000 {
-            let all = s.up.written + s.up.taken + s.down.read + s.down.written;
-            if all != run.moved_at_progress {
-                run.moved_at_progress = all;
-                run.progress_at = now;
-                self.w.driver.attempt(self.id, run.id, AttemptEvent::Progress);
-            }
+        let all = s.up.written + s.up.taken + s.down.read + s.down.written;
+        if run.progressed(now, all) {
+            self.w.driver.attempt(self.id, run.id, AttemptEvent::Progress);
         }
     }
 
@@ -370,33 +425,9 @@ impl Client<'_> {
         self.w.driver.end(self.id, run.id, reusable.then_some(stream));
     }
 
-    fn count_bytes(&self, s: &Scratch) {
+    pub(super) fn count_bytes(&self, s: &Scratch) {
         let cells = &self.w.cells;
         cells.count(ShellCounter::UpstreamSentBytes, s.up.written);
         cells.count(ShellCounter::UpstreamReceivedBytes, s.down.read);
-    }
-}
-
-/// Start connecting, without delay for small segments.
-fn begin_connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
-    socket.set_tcp_nodelay(true)?;
-    match socket.connect(&address.into()) {
-        Ok(()) => {}
-        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
-        Err(e) => return Err(e),
-    }
-    TcpStream::from_std(socket.into())
-}
-
-/// Whether the connection stands; `Err`: it could not be made.
-fn connected(stream: &TcpStream) -> io::Result<bool> {
-    if let Some(error) = stream.take_error()? {
-        return Err(error);
-    }
-    match SockRef::from(stream).peer_addr() {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(false),
-        Err(e) => Err(e),
     }
 }

@@ -1,18 +1,17 @@
 //! One request from its head to its end: name, binding, policy's actions in turn, a line in the access log.
 //!
-//! Not here: one attempt (`attempt`), our own answers (`local`). Tested: `tests/`.
+//! Not here: what policy is told of it (`request`), one attempt (`attempt`), our own answers (`local`). Tested: `tests/`.
 
 use std::net::IpAddr;
 
-use baleen_base::{AttemptId, ClientClose, ClusterId, EndpointId, Tick};
-use baleen_http1::{
-    Framing, Method, Persist, RequestEdits, RequestHead, Rule, Version, encode_request,
-};
-use baleen_policy::{Action, CallFacts};
+use baleen_base::{ClientClose, ClusterId, EndpointId, Tick};
+use baleen_http1::{Framing, Method, Persist, RequestHead, Rule, Version};
+use baleen_policy::Action;
 use baleen_telemetry::{Sender, ShellCounter};
 
 use super::attempt::Ended;
 use super::download::Terms;
+use super::request::Passed;
 use super::{Client, Next, Scratch};
 use crate::access_log::Entry;
 use crate::answer::{self, Why};
@@ -35,6 +34,8 @@ pub(super) struct Call {
     pub committed: bool,
     /// The status that went down.
     pub status: u16,
+    /// What was said of it, for its attempts and its response.
+    pub passed: Passed,
     /// What the last invalid response broke.
     pub broken: Option<Rule>,
     pub id: RequestId,
@@ -59,8 +60,8 @@ impl Client<'_> {
     pub(super) async fn call(&mut self, s: &mut Scratch) -> Next {
         let mut call = self.begin(s);
         let next = match self.bind(s) {
-            Ok(binding) => {
-                self.arrive(s, binding);
+            Ok((binding, urgent)) => {
+                self.arrive(s, &mut call, binding, urgent);
                 self.run_call(s, &mut call).await
             }
             Err(why) => self.answer_unbound(s, &mut call, why).await,
@@ -95,6 +96,7 @@ impl Client<'_> {
             forwarded: false,
             committed: false,
             status: 0,
+            passed: Passed::NOTHING,
             broken: None,
             id,
             from: self.conn.peer(),
@@ -110,9 +112,9 @@ impl Client<'_> {
         call
     }
 
-    /// Give it a name and find where that leads.
+    /// Give it a name and find where that leads, and how urgent it is by its name.
     #[inline]
-    fn bind(&self, s: &mut Scratch) -> Result<Binding, Unbound> {
+    fn bind(&self, s: &mut Scratch) -> Result<(Binding, Option<u8>), Unbound> {
         let view = view(&s.request, s.input.upto_end());
         if forward::is_loop(&view) {
             return Err(Unbound::Loop);
@@ -122,27 +124,9 @@ impl Client<'_> {
             Some(0) => return Err(Unbound::LastTrace),
             _ => {}
         }
-        self.site.naming.name(&view, &mut s.name).map_err(Unbound::NoName)?;
-        self.w.directory.borrow().lookup(&s.name).ok_or(Unbound::NotBound)
-    }
-
-    #[inline]
-    fn arrive(&self, s: &mut Scratch, binding: Binding) {
-        let framing = s.request.framing();
-        let replay_max = self.w.replay_bytes(binding.route);
-        s.up.begin(framing, &self.site.limits, s.input.start, replay_max);
-        if let Some(observe) = &self.w.observe {
-            s.up.observer = observe.call(&s.name);
-            s.down.observer = s.up.observer.clone();
-        }
-        let facts = CallFacts {
-            
-            client: Some(self.id),
-            idempotent: s.request.method().is_idempotent(),
-            body: !s.up.is_taken(),
-            ..CallFacts::new(binding.route, binding.target)
-        };
-        self.w.driver.arrive(self.id, facts);
+        let urgent = self.site.naming.name(&view, &mut s.name).map_err(Unbound::NoName)?;
+        let binding = self.w.directory.borrow().lookup(&s.name).ok_or(Unbound::NotBound)?;
+        Ok((binding, urgent))
     }
 
     /// Do what policy says until the call is over.
@@ -189,55 +173,10 @@ impl Client<'_> {
                     return self.cut(s);
                 }
                 Action::CloseClient { why, .. } => return self.close_client(s, call, why).await,
-                Action::Cancel { .. } => self.w.driver.cancelled(self.id),
+                Action::Cancel { attempt, .. } => self.w.driver.cancelled(self.id, attempt),
                 other => debug_assert!(false, "not for a call: {other:?}"),
             }
         }
-    }
-
-    /// An attempt begins: its request's head is made if there is none yet.
-    #[inline]
-    fn note_attempt(
-        &self,
-        s: &mut Scratch,
-        call: &mut Call,
-        attempt: AttemptId,
-        cluster: ClusterId,
-        endpoint: EndpointId,
-    ) {
-        call.attempts = attempt.nth;
-        call.cluster = Some(cluster);
-        call.endpoint = Some(endpoint);
-        if call.forwarded {
-            call.forwarded = false;
-            s.down.take_back();
-        }
-        let has_host = s.request.authority().is_some();
-        if !s.request_out.is_empty() && has_host {
-            return;
-        }
-        s.request_out.clear();
-        let buf = s.input.upto_end();
-        let upgrade = call.terms.asked.upgrade;
-        // HTTP/1.0 needs no host but we speak 1.1, where an empty one is often refused: the endpoint is the host then.
-        let directory = (!has_host).then(|| self.w.directory.borrow());
-        let host = directory.as_ref().map(|d| d.endpoint(endpoint).as_bytes());
-        s.edits.clear();
-        let view = view(&s.request, buf);
-        call.from =
-            forward::request(&view, &self.conn, self.site.trust, &call.id, upgrade, &mut s.edits);
-        let edits = RequestEdits {
-            drop: s.edits.dropped(),
-            framing: s.request.framing(),
-            host,
-            upgrade,
-            close: false,
-        };
-        encode_request(&mut s.request_out, &s.request, buf, &edits, []);
-        // The empty line comes last.
-        s.request_out.truncate(s.request_out.len().saturating_sub(2));
-        s.request_out.extend_from_slice(s.edits.lines());
-        s.request_out.extend_from_slice(b"\r\n");
     }
 
     /// The response went down whole.

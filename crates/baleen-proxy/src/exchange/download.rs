@@ -153,6 +153,26 @@ impl Download {
         self.read = 0;
     }
 
+    /// The other's response, whose head has not gone down, takes the place of the one at hand. Informational heads that were
+    /// begun are still written out.
+    pub fn swap_attempt(&mut self, other: &mut Download) {
+        std::mem::swap(&mut self.phase, &mut other.phase);
+        std::mem::swap(&mut self.buf, &mut other.buf);
+        std::mem::swap(&mut self.growth, &mut other.growth);
+        std::mem::swap(&mut self.informational, &mut other.informational);
+        std::mem::swap(&mut self.read, &mut other.read);
+    }
+
+    /// Write out what was begun; true when nothing is left of it. `Err`: the downstream is gone.
+    pub fn flush(&mut self, down: &TcpStream) -> Result<bool, ()> {
+        if self.piece.is_pending() { self.write(down) } else { Ok(true) }
+    }
+
+    /// Whether something that was begun is not yet written out.
+    pub fn is_writing(&self) -> bool {
+        self.piece.is_pending()
+    }
+
     /// A response that was let go, but nothing of which went, is not wanted after all.
     pub fn take_back(&mut self) {
         self.head_out.clear();
@@ -327,7 +347,8 @@ impl Download {
         }
     }
 
-    /// Policy said that the response may go: encode its head. `keep`: the downstream's connection may live on.
+    /// Policy said that the response may go: encode its head. `edits` holds what else comes in it. `keep`: the downstream's
+    /// connection may live on.
     /// Gives whether it will. Of a response whose body turns out invalid at once nothing is left to go down.
     pub fn forward(
         &mut self,
@@ -358,7 +379,6 @@ impl Download {
         };
         let upgrade = head.status() == 101 || (head.status() == 426 && head.upgrade().is_some());
         let buf = self.buf.upto_end();
-        edits.clear();
         let date = (head.status() >= 200).then_some(date);
         forward::response(&Http1Response { head, buf }, upgrade, date, edits);
         let how = ResponseEdits { drop: edits.dropped(), framing: self.framing, persist, upgrade };

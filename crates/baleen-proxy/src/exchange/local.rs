@@ -105,12 +105,17 @@ impl Client<'_> {
         to_head: bool,
         persist: Persist,
     ) -> (u16, &'static str) {
+        let admit = match why {
+            Why::Refused(refusal) => self.admit(refusal.cluster),
+            _ => None,
+        };
         let directory = self.w.directory.borrow();
         let cx = Context {
             directory: &directory,
             disclose: self.site.disclose,
             request_id,
             broken,
+            admit,
             unix_ms: self.w.unix_ms(self.w.driver.now()),
         };
         let mut answer = self.w.answer.borrow_mut();

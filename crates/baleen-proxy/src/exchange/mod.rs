@@ -27,6 +27,7 @@ use baleen_policy::{Action, ClientEvent};
 use baleen_telemetry::{Sender, ShellCounter};
 use tokio::net::TcpStream;
 
+use crate::facts;
 use crate::forward::ConnInfo;
 use crate::head::Scheme;
 use crate::io::{self, Took, Want};
@@ -35,9 +36,12 @@ use crate::worker::Worker;
 
 mod attempt;
 mod call;
+mod connect;
 mod download;
+mod hedge;
 mod local;
 mod piece;
+mod request;
 mod scratch;
 mod tunnel;
 mod upload;
@@ -83,6 +87,10 @@ struct Client<'w> {
     id: ClientId,
     site: Rc<Site>,
     conn: ConnInfo,
+    /// Its word about deadlines and urgency is believed.
+    trusted: bool,
+    /// A hash of its address.
+    peer: u64,
     /// It has noticed that the worker is to end.
     drains: Cell<bool>,
 }
@@ -107,7 +115,10 @@ pub(crate) async fn serve(w: Rc<Worker>, socket: TcpStream, peer: SocketAddr, si
     let id = w.driver.client_opened(site.id, waker);
     let guard = Guard { w: &w, id };
     let conn = ConnInfo::new(peer, Scheme::Http);
-    let mut client = Client { w: &w, socket, id, site, conn, drains: Cell::new(false) };
+    let trusted = site.callers.iter().any(|network| network.contains(conn.peer()));
+    let peer = facts::of_address(&w.secret, conn.peer());
+    let drains = Cell::new(false);
+    let mut client = Client { w: &w, socket, id, site, conn, trusted, peer, drains };
     client.run().await;
     drop(client);
     w.driver.tick();

@@ -123,7 +123,7 @@ impl Client<'_> {
                 None => {}
                 Some(Action::CloseClient { why, .. }) => return Ended::CloseClient(why),
                 Some(_) => {
-                    driver.cancelled(self.id);
+                    driver.cancelled(self.id, id);
                     return Ended::AskPolicy;
                 }
             }

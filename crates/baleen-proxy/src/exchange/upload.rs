@@ -4,6 +4,8 @@
 //! the replay buffer, at most `RouteParams::replay_bytes`; a body known to be longer is not copied at all. Reading stops
 //! while the upstream takes nothing, so the downstream feels the upstream's pace.
 //!
+//! A hedge is sent beside the attempt at hand from the replay buffer (`Resend`), which holds all content then.
+//!
 //! A write that fails ends the upload but not the exchange: the upstream may have answered before it closed.
 //!
 //! Not here: when it runs (`attempt`). Tested: `tests/` (bodies, retries, early responses).
@@ -27,9 +29,10 @@ enum Source {
 }
 
 /// How far this attempt's sending is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Sending {
     /// Under way.
+    #[default]
     Going,
     /// All of it was written.
     Whole,
@@ -189,6 +192,46 @@ impl Upload {
         }
     }
 
+    /// Whether all of the request is here to be sent beside an attempt that has sent it.
+    pub fn can_resend(&self) -> bool {
+        self.decoder.is_done() && self.keep.bytes.len() as u64 == self.taken
+    }
+
+    /// Send the request beside the attempt at hand: what goes of it.
+    pub fn resend(&self, again: &mut Resend, up: &TcpStream, head: &[u8]) -> Sending {
+        if again.state != Sending::Going {
+            return again.state;
+        }
+        if !again.begun {
+            again.begun = true;
+            let content = 0..self.keep.bytes.len();
+            again.piece.content(content, self.chunked, Some(&self.decoder), true);
+        }
+        match again.piece.write(up, head, &self.keep.bytes) {
+            Ok(wrote) => {
+                again.written += wrote.bytes as u64;
+                if wrote.whole {
+                    again.state = Sending::Whole;
+                }
+            }
+            Err(_) => again.state = Sending::Broken,
+        }
+        again.state
+    }
+
+    /// What was sent beside the attempt at hand takes its place.
+    pub fn adopt(&mut self, again: Resend) {
+        self.begin_attempt();
+        if again.begun {
+            self.source = Source::Replay;
+            self.replayed = self.keep.bytes.len();
+            self.head_out = !again.piece.is_pending();
+            self.piece = again.piece;
+        }
+        self.state = again.state;
+        self.written = again.written;
+    }
+
     /// Let go of what was held.
     pub fn release(&mut self) {
         self.body.release();
@@ -325,6 +368,16 @@ impl Upload {
             Ok(Took::End) | Err(_) => Some(Up::Gone),
         }
     }
+}
+
+/// How far a request is that is sent beside the attempt at hand.
+#[derive(Default)]
+pub(crate) struct Resend {
+    piece: Piece,
+    begun: bool,
+    state: Sending,
+    /// Bytes written.
+    pub written: u64,
 }
 
 /// Content that was taken, for another try.

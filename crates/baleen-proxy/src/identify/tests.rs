@@ -43,6 +43,7 @@ fn rule(host: &str, path: &str, name: &str) -> Rule {
         host: (!host.is_empty()).then(|| HostPattern::parse(host).unwrap()),
         path: (!path.is_empty()).then(|| PathPrefix::parse(path).unwrap()),
         name: Template::parse(name).unwrap(),
+        priority: None,
     }
 }
 
@@ -50,7 +51,7 @@ fn name(naming: &Naming, host: Option<&str>, path: &str) -> Result<String, NoNam
     let mut out = String::from("left over");
     let found = naming.name(&Asked(host.map(str::as_bytes), path.as_bytes()), &mut out);
     assert!(found.is_ok() || out.is_empty());
-    found.map(|()| out)
+    found.map(|_| out)
 }
 
 fn by_host() -> Naming {
@@ -140,6 +141,17 @@ fn the_first_rule_that_matches_wins() {
     assert_eq!(HostPattern::parse("*example.com"), None);
     assert_eq!(HostPattern::parse("a.*.com"), None);
     assert_eq!(HostPattern::parse("a:80"), None);
+}
+
+#[test]
+fn urgency_is_that_of_the_rule_that_matches() {
+    let urgent = |path, priority| Rule { priority, ..rule("", path, "/svc/web") };
+    let rules = vec![urgent("/pay", Some(0)), urgent("/a", None), urgent("/", Some(7))];
+    let naming = Naming::new(rules, Some(Template::parse("/svc/{host}").unwrap()));
+    for (path, want) in [("/pay/now", Some(0)), ("/a", None), ("/b", Some(7)), ("*", None)] {
+        let mut out = String::new();
+        assert_eq!(naming.name(&Asked(Some(b"x"), path.as_bytes()), &mut out), Ok(want), "{path}");
+    }
 }
 
 #[test]

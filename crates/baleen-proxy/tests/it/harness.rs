@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use baleen_base::{ClusterId, ListenerId, Pool};
+use baleen_config::{Network, RouteShell};
 use baleen_http1::Limits;
 use baleen_policy::Target;
 use baleen_policy::params::{Balance, ClientParams, ClusterParams, Params, RouteParams};
 use baleen_proxy::access_log::Destination;
 use baleen_proxy::answer::Disclose;
 use baleen_proxy::body::Observe;
-use baleen_proxy::directory::{Binding, Registry};
+use baleen_proxy::directory::{Binding, Found, Registry};
 use baleen_proxy::forward::TrustParams;
-use baleen_proxy::identify::{Naming, Template};
+use baleen_proxy::identify::{Naming, Rule, Template};
 use baleen_proxy::{ListenerPlan, Plan, Server, StartError};
 use baleen_telemetry::{ShellGauge, Snapshot};
 
@@ -31,6 +32,11 @@ pub struct Setup {
     pub name: &'static str,
     pub log: Destination,
     pub observe: Option<Arc<dyn Observe>>,
+    pub shell: RouteShell,
+    /// Whose word about deadlines and urgency is believed.
+    pub callers: Vec<Network>,
+    /// How urgent the rule says requests are.
+    pub priority: Option<u8>,
 }
 
 /// A proxy that runs.
@@ -56,6 +62,9 @@ pub fn proxy(upstreams: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Proxy
         name: "/svc/{host}",
         log: Destination::Off,
         observe: None,
+        shell: RouteShell::default(),
+        callers: Vec::new(),
+        priority: None,
     };
     change(&mut setup);
     let mut registry = Registry::new();
@@ -65,7 +74,8 @@ pub fn proxy(upstreams: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Proxy
     let tree = Target::Cluster(cluster);
     let target = registry.target(&tree).unwrap();
     registry.bind("/svc/test", Binding { route, target }).unwrap();
-    let found: Vec<_> = upstreams.iter().map(|a| (*a, 1)).collect();
+    registry.set_route_shell(route, &Arc::new(setup.shell));
+    let found: Vec<_> = upstreams.iter().map(|a| Found::from((*a, 1))).collect();
     let set = registry.discovered(cluster, &found).set.unwrap_or_default();
     let params = Params {
         routes: vec![(route, setup.route)],
@@ -75,7 +85,10 @@ pub fn proxy(upstreams: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Proxy
     };
     let mut plan = listener_plan(listener, setup.log, "127.0.0.1:0".parse().unwrap());
     plan.limits = setup.limits;
-    plan.naming = Arc::new(Naming::new(Vec::new(), Some(Template::parse(setup.name).unwrap())));
+    plan.callers = setup.callers.into();
+    let name = Template::parse(setup.name).unwrap();
+    let rule = Rule { host: None, path: None, name, priority: setup.priority };
+    plan.naming = Arc::new(Naming::new(vec![rule], None));
     let plan = Plan {
         workers: setup.workers,
         listeners: vec![plan],
@@ -120,6 +133,8 @@ fn listener_plan(id: ListenerId, access_log: Destination, address: SocketAddr) -
         limits: Limits::default(),
         access_log,
         disclose: Disclose::default(),
+        callers: Arc::default(),
+        deadline_skew: Duration::from_millis(100),
     }
 }
 

@@ -12,10 +12,10 @@ use baleen_base::{ClusterId, TargetId};
 use baleen_config::{AccessLog, Config, Endpoint, HostPattern, Listener, NameTemplate, TargetSpec};
 use baleen_discovery::files::{Change, Services, Update};
 use baleen_http1::Limits;
-use baleen_policy::params::{Params, WorkerParams};
+use baleen_policy::params::{Fallback, Params, WorkerParams};
 use baleen_policy::{EndpointSet, Target};
 use baleen_proxy::access_log::Destination;
-use baleen_proxy::directory::{Binding, Directory, Full, Registry};
+use baleen_proxy::directory::{Binding, Directory, Found, Full, Registry};
 use baleen_proxy::forward::TrustParams;
 use baleen_proxy::identify::{self, Naming, PathPrefix, Template};
 use baleen_proxy::{ListenerPlan, Plan};
@@ -58,7 +58,11 @@ impl Wiring {
                 routes: Vec::new(),
                 clusters: Vec::new(),
                 listeners: Vec::new(),
-                worker: WorkerParams::default(),
+                worker: WorkerParams {
+                    zone: config.zone(),
+                    peer: config.peers(),
+                    ..WorkerParams::default()
+                },
             },
             targets: BTreeMap::new(),
             listeners: Vec::new(),
@@ -78,7 +82,7 @@ impl Wiring {
             let id = wiring.cluster(cluster).map_err(full)?;
             let endpoints = wiring.config.static_endpoints(cluster).map(<[Endpoint]>::to_vec);
             if let Some(endpoints) = endpoints {
-                wiring.registry.discovered(id, &pairs(&endpoints));
+                wiring.registry.discovered(id, &found(&endpoints));
             }
         }
         for (cluster, endpoints) in services.into_iter().flat_map(|s| &s.clusters) {
@@ -87,7 +91,7 @@ impl Wiring {
             }
             wiring.bind(&format!("{SERVICES}{cluster}")).map_err(full)?;
             let id = wiring.cluster(cluster).map_err(full)?;
-            wiring.registry.discovered(id, &pairs(endpoints));
+            wiring.registry.discovered(id, &found(endpoints));
         }
         Ok(wiring)
     }
@@ -158,7 +162,7 @@ impl Wiring {
         let before: BTreeSet<TargetId> = self.targets.keys().copied().collect();
         self.bind(name)?;
         let id = self.cluster(cluster)?;
-        let found = self.registry.discovered(id, &pairs(endpoints));
+        let found = self.registry.discovered(id, &found(endpoints));
         let mut changes = Changes {
             directory: Some(self.registry.directory()),
             sets: found.set.map(|set| (id, set)).into_iter().collect(),
@@ -181,15 +185,34 @@ impl Wiring {
 
     /// Binds a logical name to where it leads; nothing if it leads nowhere.
     fn bind(&mut self, name: &str) -> Result<(), Full> {
-        let Some(spec) = self.config.target_of(name) else { return Ok(()) };
+        match self.binding(name)? {
+            Some(binding) => self.registry.bind(name, binding),
+            None => Ok(()),
+        }
+    }
+
+    /// The settings and the target of a logical name, and those of the name that it falls back to. That one is not bound by
+    /// this: requests reach it by its name only if they would without it.
+    fn binding(&mut self, name: &str) -> Result<Option<Binding>, Full> {
+        let Some(spec) = self.config.target_of(name) else { return Ok(None) };
         let target = self.target(&spec)?;
         let id = self.registry.target(&target)?;
         self.targets.entry(id).or_insert_with(|| Arc::new(target));
         let route = self.registry.route(name)?;
-        if self.params.routes.iter().all(|(known, _)| *known != route) {
-            self.params.routes.push((route, self.config.route_params(name)));
+        let binding = Binding { route, target: id };
+        // Ids are dense: a route that is new has the next one.
+        let at = self.params.routes.len();
+        if route.index() < at {
+            return Ok(Some(binding));
         }
-        self.registry.bind(name, Binding { route, target: id })
+        self.params.routes.push((route, self.config.route_params(name)));
+        self.registry.set_route_shell(route, &self.config.route_shell(name));
+        if let Some(other) = self.config.fallback_of(name).map(str::to_owned)
+            && let Some(Binding { route, target }) = self.binding(&other)?
+        {
+            self.params.routes[at].1.fallback = Some(Fallback { route, target });
+        }
+        Ok(Some(binding))
     }
 
     fn target(&mut self, spec: &TargetSpec) -> Result<Target, Full> {
@@ -210,6 +233,7 @@ impl Wiring {
         let id = self.registry.cluster(name)?;
         if id.index() >= self.params.clusters.len() {
             self.params.clusters.push((id, self.config.cluster_params(name)));
+            self.registry.set_cluster_shell(id, &self.config.cluster_shell(name));
         }
         Ok(id)
     }
@@ -239,14 +263,17 @@ impl Wiring {
                     AccessLog::File(path) => Destination::File(path.clone()),
                 },
                 disclose: baleen_proxy::answer::Disclose::default(),
+                callers: listener.trusted_callers.as_slice().into(),
+                deadline_skew: listener.deadline_skew,
             });
         }
         Ok(())
     }
 }
 
-fn pairs(endpoints: &[Endpoint]) -> Vec<(std::net::SocketAddr, u32)> {
-    endpoints.iter().map(|e| (e.addr, e.weight)).collect()
+fn found(endpoints: &[Endpoint]) -> Vec<Found> {
+    let found = |e: &Endpoint| Found { addr: e.addr, weight: e.weight, zone: e.zone };
+    endpoints.iter().map(found).collect()
 }
 
 fn limits(listener: &Listener) -> Limits {
@@ -277,7 +304,12 @@ fn naming(listener: &Listener) -> Result<Naming, String> {
             HostPattern::Exact(name) => identify::HostPattern::Exact(name.clone()),
             HostPattern::Below(end) => identify::HostPattern::Below(end.clone()),
         });
-        rules.push(identify::Rule { host, path, name: template(&rule.name)? });
+        rules.push(identify::Rule {
+            host,
+            path,
+            name: template(&rule.name)?,
+            priority: rule.priority,
+        });
     }
     Ok(Naming::new(rules, Some(template(&listener.name)?)))
 }

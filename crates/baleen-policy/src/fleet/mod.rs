@@ -6,9 +6,17 @@
 //! # Trip
 //!
 //! `consecutive_failures` in a row, over all workers, each blamed on the endpoint; any reported success begins the count
-//! anew. At the first failure all workers are told to watch: from then on they report the next success too. At most the
-//! `ceiling`'s share of a cluster's endpoints is out at once, but one of at least two may always be; beyond that the
-//! ejection is said to be capped (once), and panic in the workers is the next line.
+//! anew. At the first failure all workers are told to watch: from then on they report the next success too.
+//!
+//! And, once a second for each cluster that had traffic, by what the workers report of their last second: too small a share
+//! of successes (`success_rate`), clearly fewer successes than the peers (`success_outlier`, on by default), clearly slower
+//! than the peers (`latency_outlier`). These see what failures in a row do not: an endpoint that fails every third request.
+//! The rules are in `outlier.rs`. Without enough requests, or enough peers where peers are compared, there is no verdict.
+//! Nothing that happens to an endpoint while it is out counts for it or for its peers.
+//!
+//! At most the `ceiling`'s share of a cluster's endpoints is out at once, for whatever reason, but one of at least two may
+//! always be. When several deserve it at once the worst go first; beyond the ceiling the ejection is said to be capped
+//! (once), and panic in the workers is the next line.
 //!
 //! How soon depends on how soon an endpoint fails. One that refuses or resets is out after a few requests, within
 //! milliseconds of the fifth. One that hangs fails only by timeouts: each attempt that is outstanding counts when its own try
@@ -16,22 +24,35 @@
 //! them may take two or three rounds of `try_timeout` (5 to 10 s with the default of 2 s). That is not made faster, on
 //! purpose: users feel the number of requests that run into a timeout, not the time until the verdict, and that number is
 //! about the same; a verdict on fewer timeouts would eject endpoints for one slow query. Whoever wants it sooner lowers
-//! `try_timeout` or `consecutive_failures`.
+//! `try_timeout` or `consecutive_failures`. A verdict by a window comes within about two seconds of when its sums say so: one
+//! until the workers report, one until the fleet looks.
 //!
 //! # Recovery
 //!
 //! Out for `backoff_min`, doubled for each ejection in a row up to `backoff_max`, half of it fixed and half random ("equal
 //! jitter"), so that endpoints that fell together do not come back together. Then half open: one worker is granted a trial,
 //! which is one real request. Success restores for all; failure ejects again. A worker that has no traffic for it within two
-//! seconds, or says so, loses the grant to the next one; once a call has taken it, the worker has ten seconds. An ejection is no longer "in a row" once the endpoint has been back
-//! for as long as it was out last. Numbers as in Finagle and linkerd 1: 5 failures, 5 s to 300 s.
+//! seconds, or says so, loses the grant to the next one; once a call has taken it, the worker has ten seconds. An ejection is
+//! no longer "in a row" once the endpoint has been back for as long as it was out last; one by a window only when besides
+//! there was time to fill the window. Numbers as in Finagle and linkerd 1: 5 failures, 5 s to 300 s.
+//!
+//! After it is back an endpoint's windows begin anew, else it would be out again for its past. One request says little of a
+//! share and less of a latency: one that was slow comes back by a trial that succeeds, however slow it still is, and the next
+//! window decides. If that says the same the time out doubles.
 //!
 //! # Cold start
 //!
 //! An endpoint is in use until it fails. Each grant tells all workers again that the endpoint is out, so a worker that missed
 //! the ejection (new, or its set had lost the endpoint for a moment) learns it then.
 //!
-//! Scope: process. Bounds: clusters and endpoints as in `params.rs`; what is reported of others is ignored.
+//! # Bounds
+//!
+//! Clusters and endpoints as in `params.rs`; what is reported of others is ignored. Windows take up to about half a KiB per
+//! endpoint (`windows.rs`). A report costs the same however many endpoints there are; a look at a cluster goes over its
+//! endpoints, once a second. Quarantines: `quarantine.rs`.
+//!
+//! Scope: process. Sources: Finagle `FailureAccrualPolicy`, linkerd 1 failure accrual; Envoy outlier detection
+//! (`docs/root/intro/arch_overview/upstream/outlier.rst`).
 //!
 //! Not here: what a worker does with a verdict (`health.rs`). Tested: `tests.rs` beside this, and the virtual harness.
 
@@ -41,14 +62,18 @@ use core::time::Duration;
 
 use baleen_base::{Cause, ClusterId, Cx, EjectReason, EndpointId, Event, Tick, WorkerId};
 
-use crate::params::{CLUSTERS_MAX, ENDPOINTS_MAX, EjectParams, Params};
-use crate::view::{FleetClusterView, FleetView};
-use crate::{
-    EjectedView, EndpointSet, FleetAction, FleetVerdict, Observation, Observed, To, Verdict,
-};
+use self::quarantine::Begun;
+use self::windows::{Part, Windows};
+use crate::params::EjectParams;
+use crate::{FleetAction, FleetVerdict, Observation, Observed, To, Verdict};
 
+mod check;
+mod members;
+mod outlier;
+mod quarantine;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 /// How long a worker keeps a trial that none of its calls has taken.
 const TRIAL_FOR: Duration = Duration::from_secs(2);
@@ -68,6 +93,8 @@ pub struct Fleet {
     params: BTreeMap<ClusterId, EjectParams>,
     /// When something is due, of which endpoint; one entry for each that is out.
     timers: BTreeSet<(Tick, ClusterId, EndpointId)>,
+    /// When a cluster is looked at, of those that had reports since the last time.
+    checks: BTreeSet<(Tick, ClusterId)>,
     /// Bounded by what one input causes: the driver drains it after each.
     actions: VecDeque<FleetAction>,
     /// The worker that gets the next trial.
@@ -79,6 +106,9 @@ struct Cluster {
     version: u64,
     /// By id.
     members: Vec<Member>,
+    /// Its entry in the checks.
+    check: Option<Tick>,
+    quarantines: Begun,
 }
 
 #[derive(Clone, Debug)]
@@ -86,13 +116,16 @@ struct Member {
     id: EndpointId,
     /// Failures in a row.
     failures: u32,
-    /// It was said that it would be out but for the ceiling.
+    /// It was said that it would be out but for the ceiling: by failures in a row, by a window.
     capped: bool,
+    over: bool,
     /// Ejections in a row, and how long the last one was.
     nth: u32,
     last_out: Duration,
     restored: Tick,
     out: Option<Out>,
+    /// What is reported of it while it is in use.
+    windows: Windows,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +136,28 @@ struct Out {
     trial: Option<WorkerId>,
     /// Its entry in the timers.
     timer: Tick,
+}
+
+impl Member {
+    fn new(id: EndpointId) -> Member {
+        Member {
+            id,
+            failures: 0,
+            capped: false,
+            over: false,
+            nth: 0,
+            last_out: Duration::ZERO,
+            restored: Tick::ZERO,
+            out: None,
+            windows: Windows::default(),
+        }
+    }
+
+    /// What was counted until now says nothing any more.
+    fn anew(&mut self) {
+        (self.failures, self.capped, self.over) = (0, false, false);
+        self.windows.clear();
+    }
 }
 
 impl Cluster {
@@ -131,6 +186,7 @@ impl Fleet {
             clusters: BTreeMap::new(),
             params: BTreeMap::new(),
             timers: BTreeSet::new(),
+            checks: BTreeSet::new(),
             actions: VecDeque::new(),
             next: 0,
         }
@@ -142,6 +198,22 @@ impl Fleet {
 
     /// A worker saw something.
     pub fn observe(&mut self, cx: &mut Cx<'_>, from: WorkerId, seen: Observation) {
+        let Observation { cluster, endpoint, what } = seen;
+        match what {
+            Observed::Window { ok, failed, timed, total_us } => {
+                let attempts = Part { n: u64::from(ok) + u64::from(failed), sum: u64::from(ok) };
+                let times = Part { n: u64::from(timed), sum: total_us };
+                self.reported(cx, cluster, endpoint, attempts, times);
+            }
+            Observed::Poison { fingerprint, time } => {
+                self.poison(cx, cluster, endpoint, fingerprint, time);
+            }
+            _ => self.attempted(cx, from, seen),
+        }
+    }
+
+    /// How one attempt went.
+    fn attempted(&mut self, cx: &mut Cx<'_>, from: WorkerId, seen: Observation) {
         let Observation { cluster, endpoint, what } = seen;
         let Some(m) = self.clusters.get_mut(&cluster).and_then(|c| c.member(endpoint)) else {
             return;
@@ -191,7 +263,7 @@ impl Fleet {
             let reason = EjectReason::ConsecutiveFailures { count, last: cause };
             self.eject(cx, id, endpoint, reason);
         } else {
-            let said = core::mem::replace(&mut m.capped, true);
+            let said = core::mem::replace(&mut m.capped, true) || m.over;
             if !said {
                 cx.emit(Event::EjectionCapped { cluster: id, endpoint });
             }
@@ -204,7 +276,9 @@ impl Fleet {
     fn eject(&mut self, cx: &mut Cx<'_>, id: ClusterId, endpoint: EndpointId, reason: EjectReason) {
         let p = self.params(id);
         let Some(m) = self.clusters.get_mut(&id).and_then(|c| c.member(endpoint)) else { return };
-        let in_a_row = m.out.is_some() || cx.now.since(m.restored) < m.last_out;
+        let grace = check::grace(&p, reason);
+        let in_a_row =
+            m.out.is_some() || cx.now.since(m.restored) < m.last_out.saturating_add(grace);
         m.nth = if in_a_row { m.nth.saturating_add(1) } else { 1 };
         let doublings = (m.nth - 1).min(31);
         let whole = p.backoff_min.saturating_mul(1 << doublings).min(p.backoff_max);
@@ -215,7 +289,7 @@ impl Fleet {
             self.timers.remove(&(out.timer, id, endpoint));
         }
         m.out = Some(Out { reason, until, trial: None, timer: until });
-        (m.failures, m.capped) = (0, false);
+        m.anew();
         self.timers.insert((until, id, endpoint));
         self.tell(To::All, id, endpoint, Verdict::Eject { reason, nth });
         cx.emit(Event::Ejected { cluster: id, endpoint, reason, until, nth });
@@ -224,7 +298,8 @@ impl Fleet {
     fn restore(&mut self, cx: &mut Cx<'_>, id: ClusterId, endpoint: EndpointId) {
         let Some(m) = self.clusters.get_mut(&id).and_then(|c| c.member(endpoint)) else { return };
         if let Some(out) = m.out.take() {
-            (m.restored, m.failures, m.capped) = (cx.now, 0, false);
+            m.restored = cx.now;
+            m.anew();
             self.timers.remove(&(out.timer, id, endpoint));
             self.tell(To::All, id, endpoint, Verdict::Restore);
             cx.emit(Event::Restored { cluster: id, endpoint });
@@ -263,65 +338,6 @@ impl Fleet {
         self.actions.push_back(FleetAction { to, verdict });
     }
 
-    /// A cluster's endpoints: the whole set. What stays keeps its health.
-    pub fn apply(&mut self, cx: &mut Cx<'_>, id: ClusterId, set: &EndpointSet) {
-        if id.index() >= CLUSTERS_MAX {
-            return;
-        }
-        let cluster = self.clusters.entry(id).or_default();
-        if set.version < cluster.version {
-            return;
-        }
-        cluster.version = set.version;
-        let mut old = core::mem::take(&mut cluster.members).into_iter().peekable();
-        let mut gone = Vec::new();
-        for e in set.endpoints.iter().take(ENDPOINTS_MAX) {
-            if cluster.members.last().is_some_and(|m| e.id <= m.id) {
-                continue;
-            }
-            while let Some(m) = old.next_if(|m| m.id < e.id) {
-                gone.push(m);
-            }
-            let same = old.next_if(|m| m.id == e.id);
-            cluster.members.push(same.unwrap_or(Member {
-                id: e.id,
-                failures: 0,
-                capped: false,
-                nth: 0,
-                last_out: Duration::ZERO,
-                restored: Tick::ZERO,
-                out: None,
-            }));
-        }
-        for m in gone.into_iter().chain(old) {
-            if let Some(out) = m.out {
-                self.timers.remove(&(out.timer, id, m.id));
-            }
-        }
-        self.enforce_ceiling(cx, id);
-    }
-
-    /// When the set shrank or the ceiling came down, those that are due soonest come back.
-    fn enforce_ceiling(&mut self, cx: &mut Cx<'_>, id: ClusterId) {
-        let params = self.params(id);
-        while let Some(cluster) = self.clusters.get(&id) {
-            if cluster.out() <= cluster.ceiling(&params) {
-                return;
-            }
-            let due = |m: &Member| m.out.map(|o| (o.until, m.id));
-            let Some((_, first)) = cluster.members.iter().filter_map(due).min() else { return };
-            self.restore(cx, id, first);
-        }
-    }
-
-    /// New settings. Who is out stays out, as far as the ceiling allows.
-    pub fn reconfigure(&mut self, cx: &mut Cx<'_>, params: &Params) {
-        for (id, p) in params.clusters.iter().filter(|(id, _)| id.index() < CLUSTERS_MAX) {
-            self.params.insert(*id, p.eject);
-            self.enforce_ceiling(cx, *id);
-        }
-    }
-
     /// The next verdict to pass on.
     pub fn poll(&mut self) -> Option<FleetAction> {
         self.actions.pop_front()
@@ -330,36 +346,23 @@ impl Fleet {
     /// When [`Fleet::on_deadline`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
-        self.timers.first().map(|t| t.0)
+        let (timer, check) = (self.timers.first().map(|t| t.0), self.checks.first().map(|c| c.0));
+        timer.into_iter().chain(check).min()
     }
 
     /// The deadline has come. Harmless when it has not.
     pub fn on_deadline(&mut self, cx: &mut Cx<'_>) {
         while let Some(&(at, cluster, endpoint)) = self.timers.first() {
             if at > cx.now {
-                return;
+                break;
             }
             self.grant(cx, cluster, endpoint);
         }
-    }
-
-    /// Endpoints that are out, and those that failed lately.
-    #[must_use]
-    pub fn view(&self, _now: Tick) -> FleetView {
-        let cluster = |(&cluster, c): (&ClusterId, &Cluster)| {
-            let out = |m: &Member| {
-                m.out.map(|o| (m.id, EjectedView { reason: o.reason, until: o.until, nth: m.nth }))
-            };
-            let failing = |m: &Member| (m.failures > 0).then_some((m.id, m.failures));
-            FleetClusterView {
-                cluster,
-                endpoints: c.members.len() as u32,
-                ejected: c.members.iter().filter_map(out).collect(),
-                failing: c.members.iter().filter_map(failing).collect(),
+        while let Some(&(at, cluster)) = self.checks.first() {
+            if at > cx.now {
+                break;
             }
-        };
-        let mut clusters: Vec<_> = self.clusters.iter().map(cluster).collect();
-        clusters.retain(|c| !c.ejected.is_empty() || !c.failing.is_empty());
-        FleetView { clusters }
+            self.check(cx, cluster);
+        }
     }
 }

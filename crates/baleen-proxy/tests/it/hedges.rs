@@ -1,0 +1,483 @@
+//! Two attempts of one call at once: which answer goes down, what becomes of the other connection, and what is sent twice.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use baleen_base::Pool;
+use baleen_policy::params::{Hedge, Share};
+use baleen_proxy::access_log::Destination;
+use socket2::{Domain, Socket, Type};
+
+use crate::harness::{PATIENCE, Proxy, Setup, Wire, eventually, get, ok, post, proxy};
+use crate::stage::{Asked, Stage, stage};
+
+/// Hedge what takes longer than most did, and longer than this.
+const MIN: Duration = Duration::from_millis(20);
+
+fn hedge(setup: &mut Setup) {
+    setup.route.hedge = Some(Hedge { quantile: Share::percent(95), min: MIN });
+    setup.route.tries = 2;
+}
+
+/// A proxy that hedges, in front of two upstreams that are warm.
+fn hedging(change: impl FnOnce(&mut Setup)) -> (Stage, Proxy) {
+    let stage = stage(2);
+    let p = proxy(&stage.addresses, |s| {
+        hedge(s);
+        change(s);
+    });
+    stage.warm(&p);
+    (stage, p)
+}
+
+/// Both attempts of the request that was sent just now; they are at different upstreams.
+fn both(stage: &Stage) -> (Asked, Asked) {
+    let (first, second) = (stage.next(), stage.next());
+    assert_ne!(first.at, second.at);
+    assert_eq!(first.request.first_line(), second.request.first_line());
+    assert_eq!(first.request.body, second.request.body);
+    (first, second)
+}
+
+/// The client has read its one answer: its connection carries another request, and nothing follows.
+fn is_in_order(mut client: Wire) {
+    client.send(get("/warm"));
+    assert_eq!(client.message().text(), "warm");
+    client.end();
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn the_hedge_answers_first() {
+    let (stage, p) = hedging(|_| {});
+    let mut client = p.client();
+    client.send(get("/slow"));
+    let (mut first, mut second) = both(&stage);
+    second.wire.send(ok("second"));
+    assert_eq!(client.message().text(), "second");
+    assert!(first.wire.is_over(), "the loser's connection is closed");
+    // The winner's is used again.
+    client.send(get("/again"));
+    let (mut again, other) = both(&stage);
+    let back = if again.at == second.at { again.wire.stream.peer_addr() } else { other.wire.stream.peer_addr() };
+    assert_eq!(back.unwrap(), second.wire.stream.peer_addr().unwrap());
+    again.wire.send(ok("again"));
+    assert_eq!(client.message().text(), "again");
+    stage.resume(again);
+    is_in_order(client);
+    assert!(stage.is_quiet());
+}
+
+#[test]
+fn the_first_answers_late_but_first() {
+    let (stage, p) = hedging(|_| {});
+    let mut client = p.client();
+    client.send(get("/slow"));
+    let (mut first, mut second) = both(&stage);
+    first.wire.send(ok("first"));
+    assert_eq!(client.message().text(), "first");
+    assert!(second.wire.is_over());
+    stage.resume(first);
+    is_in_order(client);
+    assert!(stage.is_quiet());
+}
+
+#[test]
+fn when_one_dies_the_other_goes_on() {
+    for first_dies in [true, false] {
+        let (stage, p) = hedging(|_| {});
+        let mut client = p.client();
+        client.send(get("/slow"));
+        let (first, second) = both(&stage);
+        let (dies, mut lives) = if first_dies { (first, second) } else { (second, first) };
+        dies.wire.reset();
+        lives.wire.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n");
+        lives.wire.send("\r\nli");
+        lives.wire.send("ve");
+        assert_eq!(client.message().text(), "live");
+        stage.resume(lives);
+        is_in_order(client);
+        assert!(stage.is_quiet());
+    }
+}
+
+#[test]
+fn a_refused_hedge_does_no_harm() {
+    let stage = stage(1);
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let p = proxy(&[stage.addresses[0], gone], |s| {
+        hedge(s);
+        s.cluster.eject.consecutive = 0;
+    });
+    stage.warm(&p);
+    for i in 0..4 {
+        let mut client = p.client();
+        client.send(get("/slow"));
+        let mut asked = stage.next();
+        // Longer than the hedge waits: it has met its refusal by then.
+        std::thread::sleep(3 * MIN);
+        asked.wire.send(ok(&i.to_string()));
+        assert_eq!(client.message().text(), i.to_string());
+        stage.resume(asked);
+        is_in_order(client);
+    }
+    assert!(stage.is_quiet());
+}
+
+#[test]
+fn when_both_die_there_is_one_answer() {
+    let (stage, p) = hedging(|_| {});
+    let mut client = p.client();
+    client.send(get("/slow"));
+    let (first, second) = both(&stage);
+    second.wire.reset();
+    first.wire.reset();
+    assert_eq!(client.message().status(), 502);
+    is_in_order(client);
+    assert!(stage.is_quiet());
+}
+
+#[test]
+fn when_both_take_too_long_there_is_one_answer() {
+    let (stage, p) = hedging(|s| s.route.total_timeout = Duration::from_millis(150));
+    let mut client = p.client();
+    client.send(get("/slow"));
+    let (mut first, mut second) = both(&stage);
+    assert_eq!(client.message().status(), 504);
+    assert!(first.wire.is_over() && second.wire.is_over());
+    is_in_order(client);
+    assert!(stage.is_quiet());
+}
+
+#[test]
+fn a_client_that_leaves_ends_both() {
+    let (stage, p) = hedging(|_| {});
+    let mut client = p.client();
+    client.send(get("/slow"));
+    let (mut first, mut second) = both(&stage);
+    drop(client);
+    assert!(first.wire.is_over() && second.wire.is_over());
+    eventually("nothing is held", || p.buffer_bytes() == 0);
+    is_in_order(p.client());
+    assert!(stage.is_quiet());
+}
+
+#[test]
+fn a_status_that_is_tried_again_leaves_the_call_to_the_other() {
+    for first_is_busy in [true, false] {
+        let (stage, p) = hedging(|_| {});
+        let mut client = p.client();
+        client.send(get("/slow"));
+        let (first, second) = both(&stage);
+        let (mut busy, mut other) = if first_is_busy { (first, second) } else { (second, first) };
+        busy.wire.send("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy");
+        assert!(busy.wire.is_over());
+        other.wire.send(ok("fine"));
+        assert_eq!(client.message().text(), "fine");
+        stage.resume(other);
+        is_in_order(client);
+        assert!(stage.is_quiet());
+    }
+}
+
+#[test]
+fn what_is_no_response_leaves_the_call_to_the_other() {
+    for first_is_odd in [true, false] {
+        let (stage, p) = hedging(|_| {});
+        let mut client = p.client();
+        client.send(get("/slow"));
+        let (first, second) = both(&stage);
+        let (mut odd, mut other) = if first_is_odd { (first, second) } else { (second, first) };
+        odd.wire.send("SSH-2.0-OpenSSH_9.2\r\n");
+        assert!(odd.wire.is_over());
+        other.wire.send(ok("fine"));
+        assert_eq!(client.message().text(), "fine");
+        is_in_order(client);
+        assert!(stage.is_quiet());
+    }
+}
+
+#[test]
+fn large_bodies_go_up_twice_and_come_down_once() {
+    let (stage, p) = hedging(|s| s.route.replay_bytes = 1 << 20);
+    let body = "0123456789".repeat(60_000);
+    let back = "abcdefghij".repeat(300_000);
+    for chunked in [false, true] {
+        for hedge_wins in [true, false] {
+            let mut client = p.client();
+            if chunked {
+                client.send("PUT /slow HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+                for part in body.as_bytes().chunks(70_000) {
+                    client.send(format!("{:x}\r\n", part.len()));
+                    client.send(part);
+                    client.send("\r\n");
+                }
+                client.send("0\r\n\r\n");
+            } else {
+                client.send(post("/slow", &body).replace("POST", "PUT"));
+            }
+            let (first, second) = both(&stage);
+            assert!(first.request.text() == body);
+            let (mut winner, mut loser) = if hedge_wins { (second, first) } else { (first, second) };
+            let mut wire = Wire::new(winner.wire.stream.try_clone().unwrap());
+            let answer = ok(&back);
+            let sender = std::thread::spawn(move || wire.send(answer));
+            assert!(client.message().text() == back);
+            sender.join().unwrap();
+            assert!(loser.wire.is_over());
+            winner.wire.send("");
+            stage.resume(winner);
+            is_in_order(client);
+        }
+    }
+    assert!(stage.is_quiet());
+}
+
+#[test]
+fn a_body_that_may_be_sent_once_only_is_not_hedged() {
+    let (stage, p) = hedging(|s| s.route.try_timeout = 10 * MIN);
+    for request in [
+        post("/once", "pay"),
+        post("/once", &"x".repeat(70_000)).replace("POST", "PUT"),
+        // The last byte of the body never comes.
+        "PUT /once HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nno".to_owned(),
+    ] {
+        let mut client = p.client();
+        let whole = !request.ends_with("no");
+        client.send(request);
+        if whole {
+            let mut asked = stage.next();
+            assert_eq!(client.message().status(), 504, "its time is over without a hedge");
+            assert!(asked.wire.is_over());
+        } else {
+            std::thread::sleep(5 * MIN);
+        }
+        assert!(stage.is_quiet());
+    }
+}
+
+#[test]
+fn an_empty_pool_pays_for_no_hedge() {
+    let (stage, p) = hedging(|s| {
+        s.route.pool = Pool { share_ppm: 0, floor_per_second: 0, window: PATIENCE };
+        s.route.try_timeout = 10 * MIN;
+    });
+    let mut client = p.client();
+    client.send(get("/slow"));
+    let mut asked = stage.next();
+    assert_eq!(client.message().status(), 504, "its time is over without a hedge");
+    assert!(asked.wire.is_over());
+    is_in_order(client);
+    assert!(stage.is_quiet());
+}
+
+#[test]
+fn hints_of_the_first_go_down_and_those_of_the_hedge_do_not() {
+    let (stage, p) = hedging(|_| {});
+    for hedge_wins in [true, false] {
+        let mut client = p.client();
+        client.send(get("/slow"));
+        let (mut first, mut second) = both(&stage);
+        first.wire.send("HTTP/1.1 103 Early Hints\r\nLink: </first>\r\n\r\n");
+        assert_eq!(client.head().field("link"), Some("</first>"));
+        second.wire.send("HTTP/1.1 103 Early Hints\r\nLink: </second>\r\n\r\n");
+        let mut winner = if hedge_wins { second } else { first };
+        winner.wire.send(ok("page"));
+        assert_eq!(client.message().text(), "page");
+        stage.resume(winner);
+        is_in_order(client);
+    }
+}
+
+#[test]
+fn the_handshake_of_an_upgrade_may_be_hedged() {
+    for hedge_wins in [true, false] {
+        let (stage, p) = hedging(|_| {});
+        let mut client = p.client();
+        client.send(
+            "GET /chat HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n",
+        );
+        let (first, second) = both(&stage);
+        let (mut winner, mut loser) = if hedge_wins { (second, first) } else { (first, second) };
+        winner.wire.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\nhello",
+        );
+        assert_eq!(client.head().status(), 101);
+        assert_eq!(client.take(5), b"hello");
+        assert!(loser.wire.is_over());
+        client.send("hi");
+        assert_eq!(winner.wire.take(2), b"hi");
+        winner.wire.send("bye");
+        winner.wire.end();
+        assert_eq!(client.rest(), b"bye");
+        client.end();
+        assert_eq!(winner.wire.rest(), b"");
+    }
+}
+
+/// An upstream that took one connection and takes no more.
+struct Full {
+    listener: Socket,
+    address: SocketAddr,
+    waiting: Vec<TcpStream>,
+}
+
+impl Full {
+    fn new() -> Full {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        Full { listener, address, waiting: Vec::new() }
+    }
+
+    /// Fill its queue: whoever connects now hears nothing.
+    fn fill(&mut self) {
+        while let Ok(stream) = TcpStream::connect_timeout(&self.address, 10 * MIN) {
+            self.waiting.push(stream);
+            assert!(self.waiting.len() < 16, "the queue has an end");
+        }
+    }
+}
+
+#[test]
+fn an_attempt_that_still_connects_is_hedged_and_a_hedge_may_still_connect() {
+    let stage = stage(1);
+    let mut full = Full::new();
+    let p = proxy(&[full.address, stage.addresses[0]], hedge);
+    let listener = full.listener.try_clone().unwrap();
+    let warm = std::thread::spawn(move || {
+        let mut wire = Wire::new(listener.accept().unwrap().0.into());
+        for _ in 0..20 {
+            assert!(wire.message().head.starts_with("GET /warm "));
+            wire.send(ok("warm"));
+        }
+    });
+    stage.warm(&p);
+    warm.join().unwrap();
+    full.fill();
+    for i in 0..6 {
+        let mut client = p.client();
+        client.send(get(&format!("/{i}")));
+        let mut asked = stage.next();
+        if i >= 3 {
+            // Where this is the first attempt, its hedge connects by now.
+            std::thread::sleep(3 * MIN);
+        }
+        asked.wire.send(ok(&i.to_string()));
+        assert_eq!(client.message().text(), i.to_string());
+        stage.resume(asked);
+        is_in_order(client);
+    }
+    assert!(stage.is_quiet());
+}
+
+#[test]
+fn the_access_log_names_the_winner() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let log = Destination::File(path.clone());
+    let (stage, p) = hedging(move |s| s.log = log);
+    let mut expected = Vec::new();
+    for hedge_wins in [true, false] {
+        let mut client = p.client();
+        client.send(get("/slow"));
+        let (first, second) = both(&stage);
+        let mut winner = if hedge_wins { second } else { first };
+        winner.wire.send(ok("x"));
+        assert_eq!(client.message().text(), "x");
+        expected.push((stage.addresses[winner.at].to_string(), 2));
+        stage.resume(winner);
+    }
+    let mut lines = Vec::new();
+    eventually("two lines about slow ones", || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        lines = text.lines().filter(|l| l.contains("/slow")).map(str::to_owned).collect();
+        lines.len() == 2
+    });
+    let said: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            (line["endpoint"].as_str().unwrap().to_owned(), line["attempts"].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(said, expected);
+}
+
+/// Answers `/N` after a time that depends on N and on how often it was asked, sometimes not at all.
+fn fickle(stage: &Stage, requests: u64) {
+    let mut seen = vec![0_u8; requests as usize];
+    while let Some(mut asked) = stage.asked_within(Duration::from_secs(2)) {
+        let n = number(asked.request.first_line());
+        let nth = seen[n as usize];
+        seen[n as usize] += 1;
+        assert!(nth < 3, "{n} was sent {nth} times before");
+        let body = body_of(n, &asked.request.body);
+        let back = stage.back();
+        std::thread::spawn(move || {
+            match (n % 10, nth) {
+                (3, 0) => std::thread::sleep(2 * MIN),
+                (5, 0) => std::thread::sleep(4 * MIN),
+                (7, 0) => return asked.wire.reset(),
+                (9, 0) => {
+                    std::thread::sleep(MIN + MIN / 2);
+                    return asked.wire.reset();
+                }
+                (8, 1) => return asked.wire.reset(),
+                (8, 0) => std::thread::sleep(2 * MIN),
+                _ => {}
+            }
+            let answer = ok(&body);
+            // A loser's connection is closed.
+            if asked.wire.stream.write_all(answer.as_bytes()).is_ok() {
+                back.resume(asked);
+            }
+        });
+    }
+}
+
+fn number(line: &str) -> u64 {
+    line.split(['/', ' ']).nth(2).unwrap().parse().unwrap()
+}
+
+fn body_of(n: u64, sent: &[u8]) -> String {
+    let sum: u64 = sent.iter().map(|b| u64::from(*b)).sum();
+    format!("{n}:{}:{sum};", sent.len()).repeat(1 + (n as usize * 37) % 4000)
+}
+
+#[test]
+fn a_mix_of_two_thousand_stays_in_order() {
+    const CLIENTS: u64 = 16;
+    const EACH: u64 = 125;
+    let (stage, p) = hedging(|s| s.route.tries = 3);
+    std::thread::scope(|scope| {
+        let address = p.address;
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|c| {
+                scope.spawn(move || {
+                    let mut client = Wire::new(TcpStream::connect(address).unwrap());
+                    for i in 0..EACH {
+                        let n = c * EACH + i;
+                        let body = if n % 3 == 0 { "y".repeat((n as usize * 31) % 20_000) } else { String::new() };
+                        let request = post(&format!("/{n}"), &body).replace("POST", "PUT");
+                        client.send(request);
+                        let answer = client.message();
+                        assert_eq!(answer.status(), 200, "{n}");
+                        assert!(answer.text() == body_of(n, body.as_bytes()), "{n}");
+                    }
+                    client.end();
+                    assert_eq!(client.rest(), b"");
+                })
+            })
+            .collect();
+        fickle(&stage, CLIENTS * EACH);
+        for client in clients {
+            client.join().unwrap();
+        }
+    });
+    let views = p.server.views(PATIENCE);
+    assert_eq!(views.workers[0].1.calls, 0);
+    eventually("nothing is held", || p.buffer_bytes() == 0);
+}
