@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: everything with numbers.
 //!
-//! `proxy` compares with other proxies, `instructions` counts instructions, `report` renders
-//! the last results again. The `child-` verbs are parts that run as processes of their own, so
+//! `proxy` compares with other proxies, `instructions` counts instructions, `policy`
+//! those of policy alone, `report` renders the last results again. The `child-` verbs are parts that run as processes of their own, so
 //! that each can be kept on a core.
 
 mod backend;
@@ -12,6 +12,7 @@ mod instructions;
 mod loadgen;
 mod peers;
 mod plan;
+mod policy;
 mod process;
 mod procfs;
 mod relay;
@@ -39,6 +40,7 @@ pub fn run(mut args: Args) -> Result<()> {
     match args.positional().unwrap_or_default().as_str() {
         "proxy" => proxy(args),
         "instructions" => instructions::run(args),
+        "policy" => policy::run(args),
         "report" => {
             args.finish()?;
             let text = fs::read(results_file()).context("no results: run `bench proxy` first")?;
@@ -47,7 +49,7 @@ pub fn run(mut args: Args) -> Result<()> {
         "child-backend" => backend::run(args),
         "child-loadgen" => loadgen::run(args),
         "child-relay" => relay::run(args),
-        other => bail!("no such benchmark: {other:?}; there are proxy, instructions and report"),
+        other => bail!("no such benchmark: {other:?}; there are proxy, instructions, policy and report"),
     }
 }
 

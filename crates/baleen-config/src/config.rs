@@ -196,7 +196,7 @@ impl Draft {
             found.extend(route.to.iter().flat_map(|to| to.value.clusters.iter().cloned()));
         }
         for (name, place) in self.fixed_names() {
-                let own = self.routes.get(name).is_some_and(|(_, r)| r.to.is_some());
+            let own = self.routes.get(name).is_some_and(|(_, r)| r.to.is_some());
             if let Some(cluster) = name::cluster_of(name).filter(|_| !own) {
                 found.push(At::new(cluster.to_owned(), place));
             }

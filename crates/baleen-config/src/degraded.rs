@@ -153,7 +153,8 @@ fn body(text: &str) -> Result<String, Wrong> {
 
 fn content_type(text: &str) -> Result<String, Wrong> {
     let essence = text.split(';').next().unwrap_or("").trim();
-    let parts = essence.split_once('/').is_some_and(|(a, b)| number::is_token(a) && number::is_token(b));
+    let parts =
+        essence.split_once('/').is_some_and(|(a, b)| number::is_token(a) && number::is_token(b));
     let value = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
     if parts && value && text.len() <= TYPE_BYTES_MAX && text.trim() == text {
         return Ok(text.to_owned());

@@ -174,10 +174,19 @@ mod tests {
     fn lines() {
         let addr: SocketAddr = "127.0.0.1:9001".parse().unwrap();
         assert_eq!(parse_endpoint("127.0.0.1:9001"), Ok(Endpoint { addr, weight: 1, zone: 0 }));
-        assert_eq!(parse_endpoint("  localhost:9001\t 7 "), Ok(Endpoint { addr, weight: 7, zone: 0 }));
+        assert_eq!(
+            parse_endpoint("  localhost:9001\t 7 "),
+            Ok(Endpoint { addr, weight: 7, zone: 0 })
+        );
         let zone = zone_hash("eu-1");
-        assert_eq!(parse_endpoint("127.0.0.1:9001 zone=eu-1"), Ok(Endpoint { addr, weight: 1, zone }));
-        assert_eq!(parse_endpoint("127.0.0.1:9001 3 zone=eu-1"), Ok(Endpoint { addr, weight: 3, zone }));
+        assert_eq!(
+            parse_endpoint("127.0.0.1:9001 zone=eu-1"),
+            Ok(Endpoint { addr, weight: 1, zone })
+        );
+        assert_eq!(
+            parse_endpoint("127.0.0.1:9001 3 zone=eu-1"),
+            Ok(Endpoint { addr, weight: 3, zone })
+        );
         for (bad, span) in [
             ("", 0..0),
             ("web:80", 0..6),

@@ -2,7 +2,10 @@
 //!
 //! A file is read into a tree that knows where everything was written (`tree`), typed by a reader that takes known keys and
 //! bounds from one list (`keys`), merged leaf by leaf, and checked as a whole (`checks`). All mistakes are reported at once.
-//! The same list gives the reference page and the JSON schema.
+//! The same list gives the reference pages and the JSON schema.
+//!
+//! What policy needs comes as its own parameters ([`Config::route_params`], [`Config::cluster_params`]); what only the proxy needs
+//! beside them is in shells ([`Config::route_shell`], [`Config::cluster_shell`]).
 //!
 //! Not here: sockets, watching, reload; the only I/O is reading files, through [`Files`]. Tested: beside the code and in
 //! `tests/`.
@@ -20,6 +23,7 @@ mod listener;
 mod name;
 mod nearest;
 mod number;
+mod policies;
 mod reader;
 mod reference;
 mod render;
@@ -44,12 +48,13 @@ pub use endpoint::{
 pub use files::{Disk, FILE_BYTES_MAX, FILES_MAX, Files, INCLUDE_DEPTH_MAX, Memory};
 pub use listener::{AccessLog, HeadLimits, Listener, Protocol, Rule};
 pub use name::{HostPattern, LABEL_BYTES_MAX, NAME_BYTES_MAX, NameTemplate, is_label};
-pub use reference::{defaults_toml, reference_markdown};
+pub use policies::policies_markdown;
+pub use reference::{defaults_of, defaults_toml, reference_markdown};
 pub use render::{Look, render, summary, to_json};
 pub use schema::schema_json;
 pub use shell::{
-    ANSWER_BYTES_MAX, ClusterShell, KeySource, Methods, Network, RouteShell, Stale, StaticAnswer, Sticky,
-    zone_hash,
+    ANSWER_BYTES_MAX, ClusterShell, KeySource, Methods, Network, RouteShell, Stale, StaticAnswer,
+    Sticky, zone_hash,
 };
 pub use span::{At, Place, Source};
 pub use target::TargetSpec;

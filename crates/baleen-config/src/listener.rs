@@ -20,7 +20,7 @@ use crate::tree::Table;
 use crate::value::{self, Wrong};
 
 /// Clocks of callers that keep their time by NTP are nearer than this.
-const DEADLINE_SKEW: Duration = Duration::from_millis(100);
+pub(crate) const DEADLINE_SKEW: Duration = Duration::from_millis(100);
 
 /// A place where connections are accepted.
 #[derive(Clone, PartialEq, Eq, Debug)]

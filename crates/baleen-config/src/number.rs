@@ -35,7 +35,9 @@ pub(crate) fn decimal(text: &str, min: u32, max: u32) -> Result<u32, Wrong> {
     let fits = milli(text).filter(|n| (min..=max).contains(n));
     fits.ok_or_else(|| {
         let (min, max) = (show_milli(min), show_milli(max));
-        Wrong::new(format!("expected a number from {min} to {max}, with at most three places after the point"))
+        Wrong::new(format!(
+            "expected a number from {min} to {max}, with at most three places after the point"
+        ))
     })
 }
 
@@ -43,7 +45,11 @@ pub(crate) fn decimal(text: &str, min: u32, max: u32) -> Result<u32, Wrong> {
 pub(crate) fn decimal_range(text: &str, min: u32, max: u32) -> Result<(u32, u32), Wrong> {
     let Some((low, high)) = text.split_once("..") else {
         let wrong = Wrong::new("expected a range such as \"0.5..2\"");
-        return Err(if milli(text).is_some() { wrong.hint(format!("did you mean \"0.5..{text}\"?")) } else { wrong });
+        return Err(if milli(text).is_some() {
+            wrong.hint(format!("did you mean \"0.5..{text}\"?"))
+        } else {
+            wrong
+        });
     };
     let (low, high) = (decimal(low, min, max)?, decimal(high, min, max)?);
     if low > high {
@@ -55,10 +61,12 @@ pub(crate) fn decimal_range(text: &str, min: u32, max: u32) -> Result<(u32, u32)
 
 /// Whole percent within bounds.
 pub(crate) fn percent(text: &str, min: u32, max: u32) -> Result<u32, Wrong> {
-    let wrong = || Wrong::new(format!("expected a whole percentage within \"{min}%\" and \"{max}%\""));
+    let wrong =
+        || Wrong::new(format!("expected a whole percentage within \"{min}%\" and \"{max}%\""));
     let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
     let Some(number) = text.strip_suffix('%') else {
-        let meant = milli(text).map(|n| if n % 1000 == 0 && n > 20_000 { n / 1000 } else { n / 10 });
+        let meant =
+            milli(text).map(|n| if n % 1000 == 0 && n > 20_000 { n / 1000 } else { n / 10 });
         let meant = meant.filter(|n| (min..=max).contains(n));
         return Err(match meant {
             Some(n) => wrong().hint(format!("did you mean \"{n}%\"?")),
@@ -76,7 +84,11 @@ pub(crate) fn frequency(text: &str, per_second_max: u32) -> Result<u64, Wrong> {
         let number = text.trim();
         let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
         let wrong = Wrong::new(expected);
-        return Err(if plain { wrong.hint(format!("did you mean \"{number}/s\"?")) } else { wrong });
+        return Err(if plain {
+            wrong.hint(format!("did you mean \"{number}/s\"?"))
+        } else {
+            wrong
+        });
     };
     let seconds = match unit {
         "s" => 1,
@@ -116,13 +128,19 @@ pub(crate) fn is_token(text: &str) -> bool {
 pub(crate) fn method(text: &str) -> Result<String, Wrong> {
     if !is_token(text) {
         let upper = text.trim().to_ascii_uppercase();
-        let wrong = Wrong::new("expected a method such as \"GET\": letters, digits and marks, no spaces");
-        return Err(if is_token(&upper) { wrong.hint(format!("did you mean \"{upper}\"?")) } else { wrong });
+        let wrong =
+            Wrong::new("expected a method such as \"GET\": letters, digits and marks, no spaces");
+        return Err(if is_token(&upper) {
+            wrong.hint(format!("did you mean \"{upper}\"?"))
+        } else {
+            wrong
+        });
     }
     let upper = text.to_ascii_uppercase();
     let known = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "POST", "PATCH"];
     if upper != text && known.contains(&upper.as_str()) {
-        let wrong = Wrong::new("methods are compared letter by letter, and this one is in upper case");
+        let wrong =
+            Wrong::new("methods are compared letter by letter, and this one is in upper case");
         return Err(wrong.hint(format!("did you mean \"{upper}\"?")));
     }
     Ok(text.to_owned())
@@ -139,17 +157,24 @@ pub(crate) fn key_source(text: &str, route: bool) -> Result<KeySource, Wrong> {
     match (what, name) {
         ("route", None) if route => Ok(KeySource::Route),
         ("address", None) => Ok(KeySource::Address),
-        ("header", Some(name)) if is_token(name) => Ok(KeySource::Header(name.to_ascii_lowercase())),
+        ("header", Some(name)) if is_token(name) => {
+            Ok(KeySource::Header(name.to_ascii_lowercase()))
+        }
         ("cookie", Some(name)) if is_token(name) => Ok(KeySource::Cookie(name.to_owned())),
         ("header" | "cookie", Some("") | None) => {
-            Err(Wrong::new(format!("the name of the {what} is missing")).hint(format!("write for example \"{what}:{}\"", if what == "header" { "x-api-key" } else { "session" })))
+            Err(Wrong::new(format!("the name of the {what} is missing")).hint(format!(
+                "write for example \"{what}:{}\"",
+                if what == "header" { "x-api-key" } else { "session" }
+            )))
         }
         ("header" | "cookie", Some(name)) => Err(match name.trim() {
             trimmed if is_token(trimmed) => {
                 Wrong::new(format!("the name of a {what} has no spaces"))
                     .hint(format!("did you mean \"{what}:{trimmed}\"?"))
             }
-            _ => Wrong::new(format!("this can not be the name of a {what}: letters, digits and marks, no spaces")),
+            _ => Wrong::new(format!(
+                "this can not be the name of a {what}: letters, digits and marks, no spaces"
+            )),
         }),
         _ => {
             let known = ["route", "address", "header", "cookie"];
@@ -184,9 +209,13 @@ pub(crate) fn network(text: &str) -> Result<Network, Wrong> {
     let Ok(addr) = addr.parse::<IpAddr>() else {
         let host = addr.rsplit_once(':').filter(|(host, _)| host.parse::<IpAddr>().is_ok());
         return Err(match (host, addr) {
-            (Some((host, _)), _) => Wrong::new("a network has no port").hint(format!("did you mean \"{host}\"?")),
+            (Some((host, _)), _) => {
+                Wrong::new("a network has no port").hint(format!("did you mean \"{host}\"?"))
+            }
             (None, "localhost") => Wrong::new(expected).hint("did you mean \"127.0.0.1\"?"),
-            (None, "*" | "all" | "any") => Wrong::new(expected).hint("\"0.0.0.0/0\" is every IPv4 address"),
+            (None, "*" | "all" | "any") => {
+                Wrong::new(expected).hint("\"0.0.0.0/0\" is every IPv4 address")
+            }
             _ => Wrong::new(expected),
         });
     };
@@ -197,7 +226,9 @@ pub(crate) fn network(text: &str) -> Result<Network, Wrong> {
         Some(text) => {
             let prefix = Some(text).filter(digits).and_then(|t| t.parse::<u8>().ok());
             let Some(prefix) = prefix.filter(|p| *p <= most) else {
-                return Err(Wrong::new(format!("expected 0 to {most} after the stroke: how many bits count")));
+                return Err(Wrong::new(format!(
+                    "expected 0 to {most} after the stroke: how many bits count"
+                )));
             };
             prefix
         }
@@ -228,7 +259,21 @@ mod tests {
         assert_eq!(milli("1.9"), Some(1900));
         assert_eq!(milli("2"), Some(2000));
         assert_eq!(milli("0.005"), Some(5));
-        for bad in ["", ".", "1.", ".5", "-1", "+1", "1e3", "nan", "inf", "1.0001", "9999999999", "99999999999999999999999", "1.-5"] {
+        for bad in [
+            "",
+            ".",
+            "1.",
+            ".5",
+            "-1",
+            "+1",
+            "1e3",
+            "nan",
+            "inf",
+            "1.0001",
+            "9999999999",
+            "99999999999999999999999",
+            "1.-5",
+        ] {
             assert_eq!(milli(bad), None, "{bad}");
         }
         for text in ["1.9", "2", "0.005", "0", "10.25", "100"] {
@@ -255,7 +300,19 @@ mod tests {
         assert_eq!(frequency("6/m", 1000), Ok(100));
         assert_eq!(frequency("1/h", 1000), Ok(1));
         assert_eq!(frequency("60000/m", 1000), Ok(1_000_000));
-        for bad in ["", "/s", "100", "100/d", "-1/s", "+1/s", "0/s", "1001/s", "99999999999999999999/s", "1.5/s", "60001/m"] {
+        for bad in [
+            "",
+            "/s",
+            "100",
+            "100/d",
+            "-1/s",
+            "+1/s",
+            "0/s",
+            "1001/s",
+            "99999999999999999999/s",
+            "1.5/s",
+            "60001/m",
+        ] {
             assert!(frequency(bad, 1000).is_err(), "{bad}");
         }
         assert_eq!(frequency("5/min", 10).unwrap_err().hint.unwrap(), "did you mean \"5/m\"?");
@@ -266,7 +323,8 @@ mod tests {
         assert_eq!(key_source("header:X-Key", true), Ok(KeySource::Header("x-key".into())));
         assert_eq!(key_source("cookie:Sid", false), Ok(KeySource::Cookie("Sid".into())));
         assert_eq!(key_source("route", true), Ok(KeySource::Route));
-        for bad in ["route", "header", "cookie:", "header:a b", "ip", "", "cookie:ä", "address:x"] {
+        for bad in ["route", "header", "cookie:", "header:a b", "ip", "", "cookie:ä", "address:x"]
+        {
             assert!(key_source(bad, false).is_err(), "{bad}");
         }
         let hint = |text| key_source(text, true).unwrap_err().hint;
@@ -281,7 +339,18 @@ mod tests {
         assert_eq!(read("::1"), Ok(("::1".into(), 128)));
         assert_eq!(read("0.0.0.0/0"), Ok(("0.0.0.0".into(), 0)));
         assert_eq!(read("::/0"), Ok(("::".into(), 0)));
-        for bad in ["", "10.0.0.0/33", "10.0.0.1/8", "10.0.0.0/", "10.0.0.0/+8", "10/8", "::/129", "fd00::1/8", "x", "127.0.0.1:80"] {
+        for bad in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0.1/8",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "10/8",
+            "::/129",
+            "fd00::1/8",
+            "x",
+            "127.0.0.1:80",
+        ] {
             assert!(network(bad).is_err(), "{bad}");
         }
     }

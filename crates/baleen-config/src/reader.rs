@@ -143,6 +143,10 @@ impl<'a, 'f> Reader<'a, 'f> {
             (Value::Integer(Some(n @ 0..=100)), Kind::Share) => {
                 Some(format!("did you mean \"{n}%\"?"))
             }
+            (Value::Float(text), Kind::Share) => value::share(text).err().and_then(|w| w.hint),
+            (Value::Float(text), Kind::Percent(min, max) | Kind::PercentOr(min, max, _)) => {
+                number::percent(text, *min, *max).err().and_then(|w| w.hint)
+            }
             (Value::Integer(Some(n)), Kind::Frequency(_)) => {
                 Some(format!("did you mean \"{n}/s\"?"))
             }
@@ -194,7 +198,11 @@ impl<'a, 'f> Reader<'a, 'f> {
             debug_assert!(false, "`{}` is no number", key.name);
             return None;
         };
-        let mut label = format!("expected a whole number from {min} to {max}");
+        let off = matches!(key.kind, Kind::IntegerOr(..));
+        let mut label = match off {
+            true => format!("expected {}", key.kind.expected()),
+            false => format!("expected a whole number from {min} to {max}"),
+        };
         if let Value::Integer(Some(n)) = node.value
             && (min..=max).contains(&n)
         {
@@ -210,7 +218,13 @@ impl<'a, 'f> Reader<'a, 'f> {
         self.wrong(
             key.name,
             &node.place,
-            Wrong { label, hint: unquoted.map(|n| format!("did you mean {n}, without quotes?")) },
+            Wrong {
+                label,
+                hint: match node.value {
+                    Value::Integer(Some(0)) if off => Some("did you mean \"off\"?".into()),
+                    _ => unquoted.map(|n| format!("did you mean {n}, without quotes?")),
+                },
+            },
         );
         None
     }
@@ -493,6 +507,8 @@ impl<'a, 'f> Reader<'a, 'f> {
         match choose(text.value, words) {
             Ok(word) => Some((def, TableOrWord::Word(At::new(word, &node.place)))),
             Err(wrong) => {
+                let label = format!("expected {}", key.kind.expected());
+                let wrong = Wrong { label, ..wrong };
                 self.wrong(name, &node.place, wrong);
                 None
             }

@@ -1,6 +1,6 @@
-//! The reference page, printed from the list of settings.
+//! The reference page of settings, and the file of all defaults, printed from the list of settings.
 //!
-//! Not here: the list (`keys.rs`). Tested: in `tests/it/reference.rs`.
+//! Not here: the list (`keys`), the page of policies (`policies.rs`). Tested: in `tests/it/reference.rs`.
 
 use std::fmt::Write;
 
@@ -20,7 +20,7 @@ name   = \"/svc/{host}\"                # what a request is called when no rule 
 path = \"/images\"
 name = \"/svc/images\"
 
-[namer.files]                         # a file for each cluster, with lines host:port [weight]
+[namer.files]                         # a file for each cluster, with lines host:port [weight] [zone=NAME]
 kind = \"files\"
 dir  = \"services\"
 
@@ -49,11 +49,19 @@ dangerous. A wrong configuration starts nothing.
 |---|---|
 | duration | `\"300ms\"`, `\"1.5s\"`, `\"1m\"`, `\"1h\"`, `\"1d\"`; `us` is known, too |
 | range of durations | `\"5s..300s\"` |
+| number | `1.9`, `2`, `\"2.0\"`: at most three places after the point |
+| range of numbers | `\"0.5..2\"` |
 | share | `\"20%\"`, `\"0.5%\"` |
+| percentage | `\"140%\"`: whole, may be above 100 |
 | size | `\"240B\"`, `\"64KiB\"`, `\"1MiB\"`, `\"1GiB\"` |
 | rate | `\"240B/s\"` |
+| how often | `\"100/s\"`, `\"5/m\"`, `\"1/h\"` |
 | address and port | `\"127.0.0.1:8080\"`, `\"[::1]:8080\"`, `\"localhost:8080\"` (which is 127.0.0.1); host names are not looked up |
 | name template | a logical name such as `\"/svc/images\"`, in which `{host}` may stand |
+
+A policy that is off is turned on by its table, be it empty (`hedge = {}`), and turned off by `\"off\"`; what is said for one name
+goes before what is said for all. A table with a required setting (`rate` excepted) replaces the one for all names as a whole. What
+each policy does, where it comes from and when not to use it: [policies](policies.md).
 
 Scope says over what a number counts: one request, one connection, each worker for itself, or the whole process with all its
 workers.
@@ -100,8 +108,10 @@ fn keys(def: &Def, out: &mut String) {
             (false, text) => format!("`{text}`"),
         };
         let only = if key.stands == Stands::Named { " Only for one name." } else { "" };
+        let of: Vec<String> = key.kinds.iter().map(|k| format!("`{k}`")).collect();
+        let of = if of.is_empty() { String::new() } else { format!("For {}. ", of.join(" and ")) };
         let line = format!(
-            "| `{}` | {} | {default} | {} | {}{only} |",
+            "| `{}` | {} | {default} | {} | {of}{}{only} |",
             key.name,
             key.kind.describe(),
             key.scope.as_str(),
@@ -120,48 +130,78 @@ fn is_section(key: &Key) -> bool {
     matches!(key.kind, Kind::Table(_) | Kind::Tables(..))
 }
 
-/// Every setting with its default, as TOML with comments; it parses once an address and a cluster are filled in.
+/// Every setting with its default, as TOML with comments; it parses once an address and a cluster are filled in. Tables of
+/// policies that are off are comments.
 #[must_use]
 pub fn defaults_toml() -> String {
     let mut out = String::new();
-    table(&ROOT, &mut out);
+    table(&ROOT, "", &mut out);
     out
 }
 
-fn table(def: &Def, out: &mut String) {
+/// The settings of one table with their defaults, as TOML without a heading; what has none is a comment. Of a table with kinds:
+/// those of `kind`.
+#[must_use]
+pub fn defaults_of(def: &Def, kind: &str) -> String {
+    let mut out = String::new();
+    plain(def, kind, &mut out);
+    out
+}
+
+fn plain(def: &Def, kind: &str, out: &mut String) {
     for key in def.keys {
         if key.kind.inner().is_some() && key.default.is_empty() {
             continue;
         }
+        let default = if key.name == "kind" && !kind.is_empty() {
+            format!("\"{kind}\"")
+        } else {
+            key.default.into()
+        };
         let note = if key.stands == Stands::Named { ", only for one name" } else { "" };
-        if key.default.is_empty() {
+        if default.is_empty() {
             let what = if key.required { "required" } else { "no default" };
             let _ = writeln!(out, "# {} = ...  # {}, {what}{note}", key.name, key.kind.describe());
-        } else if matches!(key.kind, Kind::TableOr(..)) {
-            let _ =
-                writeln!(out, "# {} = {}  # short form of the table below", key.name, key.default);
+        } else if is_off(key) {
+            let _ = writeln!(out, "{} = {default}", key.name);
+        } else if key.kind.inner().is_some() {
+            let _ = writeln!(out, "# {} = {default}  # short form of the table below", key.name);
+        } else if !key.kinds.is_empty() && !key.kinds.contains(&kind) {
+            let _ = writeln!(out, "# {} = {default}  # for {}", key.name, key.kinds.join(" and "));
         } else {
-            let _ = writeln!(out, "{} = {}", key.name, key.default);
+            let _ = writeln!(out, "{} = {default}", key.name);
         }
     }
+}
+
+fn table(def: &Def, kind: &str, out: &mut String) {
+    plain(def, kind, out);
     for key in def.keys {
-        if let Some(inner) = key.kind.inner() {
-            let list = is_list(key);
-            let heading =
-                if list { format!("# [[{}]]", inner.path) } else { format!("[{}]", inner.path) };
-            let heading = if inner.path.starts_with("namer") {
-                format!("# [{}]", inner.path)
-            } else {
-                heading
-            };
-            let mut body = String::new();
-            table(inner, &mut body);
-            if heading.starts_with('#') {
-                body = commented(&body);
-            }
-            let _ = write!(out, "\n{heading}\n{body}");
+        let Some(inner) = key.kind.inner() else { continue };
+        let heading =
+            if is_list(key) { format!("[[{}]]", inner.path) } else { format!("[{}]", inner.path) };
+        let mut body = String::new();
+        table(inner, default_kind(inner), &mut body);
+        // Lists, what has settings that must be there, and what is off.
+        let comment = is_list(key)
+            || is_off(key)
+            || inner.keys.iter().any(|k| k.required)
+            || inner.path == "namer";
+        if comment {
+            body = commented(&body);
         }
+        let mark = if comment { "# " } else { "" };
+        let _ = write!(out, "\n{mark}{heading}\n{body}");
     }
+}
+
+/// Whether it is a policy that is off unless turned on.
+fn is_off(key: &Key) -> bool {
+    key.kind.inner().is_some() && key.default == "\"off\""
+}
+
+fn default_kind(def: &Def) -> &'static str {
+    def.key("kind").map_or("", |k| k.default.trim_matches('"'))
 }
 
 fn commented(text: &str) -> String {

@@ -191,9 +191,9 @@ impl Network {
 /// A zone's name as the number that policy compares: FNV-1a with 32 bits, never 0 (which is no zone).
 #[must_use]
 pub fn zone_hash(name: &str) -> u32 {
-    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash = name
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     hash.max(1)
 }
 
@@ -225,11 +225,15 @@ mod tests {
         assert!(net("10.0.0.0", 8).contains(ip("10.255.0.1")));
         assert!(net("10.0.0.0", 8).contains(ip("::ffff:10.1.1.1")));
         assert!(!net("10.0.0.0", 8).contains(ip("11.0.0.1")));
-        assert!(net("0.0.0.0", 0).contains(ip("8.8.8.8")) && !net("0.0.0.0", 0).contains(ip("::1")));
+        assert!(
+            net("0.0.0.0", 0).contains(ip("8.8.8.8")) && !net("0.0.0.0", 0).contains(ip("::1"))
+        );
         assert!(net("127.0.0.1", 32).contains(ip("127.0.0.1")));
         assert!(!net("127.0.0.1", 32).contains(ip("127.0.0.2")));
         assert!(net("::1", 128).contains(ip("::1")) && !net("::1", 128).contains(ip("::2")));
-        assert!(net("fd00::", 8).contains(ip("fd12::1")) && !net("fd00::", 8).contains(ip("fe80::1")));
+        assert!(
+            net("fd00::", 8).contains(ip("fd12::1")) && !net("fd00::", 8).contains(ip("fe80::1"))
+        );
         assert!(net("::", 0).contains(ip("fe80::1")) && !net("::", 0).contains(ip("1.2.3.4")));
     }
 

@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use baleen_base::{
-    ClusterId, EndpointId, Level, Limit, ListenerId, Pool, Prng, Rate, RouteId, Shared, Spend, Tick,
-    WorkerId,
+    ClusterId, EndpointId, Level, Limit, ListenerId, Pool, Prng, Rate, RouteId, Shared, Spend,
+    Tick, WorkerId,
 };
 use baleen_policy::Ledger;
 use proptest::prelude::*;
@@ -643,7 +643,10 @@ fn another_rate_for_the_same_key() {
     // It would be full after eleven days; under the new settings after a second.
     assert_eq!(ledger.rate(key, now, &per_second(10, 10)), Duration::ZERO);
     let (slower, key) = (Rate { per_kilosecond: 1000, burst: 10 }, 9);
-    assert_eq!((0..99).filter(|_| ledger.rate(key, now, &per_second(10, 10)).is_zero()).count(), 10);
+    assert_eq!(
+        (0..99).filter(|_| ledger.rate(key, now, &per_second(10, 10)).is_zero()).count(),
+        10
+    );
     assert_eq!((0..99).filter(|_| ledger.rate(key, now, &slower).is_zero()).count(), 9);
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baleen_base::{Event, RefusalKind};
+use baleen_policy::params::QueueOrder;
 use harness::server::Server;
 use harness::{End, Setup, check};
 
@@ -14,6 +15,8 @@ fn setup(workers: u16, concurrency: u32, queue: u32, rate: f64) -> Setup {
     let mut s = Setup { workers, rate, seconds: 5.0, ..Setup::default() };
     s.server = Server::exponential(Duration::from_millis(10), 1000);
     (s.cluster.concurrency, s.cluster.queue) = (concurrency, queue);
+    // What is held here are bounds; nobody is to be refused for having waited.
+    (s.cluster.codel, s.cluster.queue_order) = (None, QueueOrder::Fifo);
     s
 }
 

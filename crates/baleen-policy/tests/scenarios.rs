@@ -162,8 +162,8 @@ fn all_down() {
             .filter(|(t, _, e)| after(*t) && matches!(e, Event::AttemptStarted { .. }))
             .count();
         let amplification = attempts as f64 / calls as f64;
-        assert!(amplification <= 1.201 + 0.01, "{amplification}");
-        assert!(amplification > 1.15, "the share is used: {amplification}");
+        // Nothing succeeds, so nothing is paid: only the floor of what was never sent is left, 10 of 1,000 a second.
+        assert!(amplification <= 1.015, "{amplification}");
         let refused = run.refused(RefusalKind::AttemptFailed);
         assert!(refused >= calls, "{refused} of {calls}");
         assert!(

@@ -36,9 +36,11 @@ pub(crate) const PROBES_MAX: usize = 64;
 const KEPT_MAX: usize = 64;
 /// How long a connection is kept without being used.
 const KEPT_FOR: Duration = Duration::from_secs(10);
+/// Bytes read at once, as far as an answer is not longer.
+const READ_BYTES: usize = 1024;
 /// Most bytes of heads in one answer.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
-/// Most bytes of a body.
+/// Most bytes of a body, with those of the head that came with it.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 /// The field that says it.
 const FIELD: &[u8] = b"baleen-load";
@@ -161,7 +163,7 @@ struct Link {
     head: ResponseHead,
     limits: Limits,
     body: BodyDecoder,
-    /// Nothing followed the last answer.
+    /// All that came was the answer's.
     clean: bool,
 }
 
@@ -169,7 +171,7 @@ impl Link {
     fn new(stream: TcpStream) -> Link {
         let limits = Limits { head_bytes: HEAD_BYTES_MAX, ..Limits::default() };
         let body = BodyDecoder::new(Framing::None, &limits);
-        let (buf, head) = (Vec::new(), ResponseHead::new());
+        let (buf, head) = (Vec::with_capacity(READ_BYTES), ResponseHead::new());
         Link { stream, buf, head, limits, body, clean: true }
     }
 
@@ -190,7 +192,7 @@ impl Link {
                 if !self.head.is_informational() {
                     let load = load_of(&self.head, &self.buf);
                     self.body = BodyDecoder::new(self.head.framing(), &self.limits);
-                    self.feed(consumed)?;
+                    self.feed(consumed);
                     return Ok(load);
                 }
                 self.buf.drain(..consumed);
@@ -209,26 +211,27 @@ impl Link {
     async fn rest(&mut self) -> bool {
         let mut bytes = self.buf.len();
         let reusable = self.head.keep_alive() && self.head.framing() != Framing::UntilClose;
-        while reusable && !self.body.is_done() && bytes <= BODY_BYTES_MAX {
+        while reusable && self.clean && !self.body.is_done() && bytes <= BODY_BYTES_MAX {
             self.buf.clear();
             match self.stream.read_buf(&mut self.buf).await {
-                Ok(1..) if self.feed(0).is_ok() => bytes += self.buf.len(),
-                _ => return false,
+                Ok(1..) => self.feed(0),
+                Ok(0) | Err(_) => return false,
             }
+            bytes += self.buf.len();
         }
         self.buf.clear();
-        reusable && self.clean && self.body.is_done()
+        reusable && self.clean && self.body.is_done() && bytes <= BODY_BYTES_MAX
     }
 
     /// Take the body's bytes from `at` on.
-    fn feed(&mut self, mut at: usize) -> io::Result<()> {
+    fn feed(&mut self, mut at: usize) {
         while !self.body.is_done()
             && let Some(input) = self.buf.get(at..).filter(|rest| !rest.is_empty())
+            && let Ok(step) = self.body.decode(input)
         {
-            at += self.body.decode(input).map_err(invalid)?.consumed;
+            at += step.consumed;
         }
         self.clean = at >= self.buf.len();
-        Ok(())
     }
 }
 
@@ -259,7 +262,9 @@ fn parse_load(value: &[u8]) -> Option<ProbedLoad> {
         let at = member.iter().position(|b| *b == b'=')?;
         let (key, digits) = (&member[..at], member.get(at + 1..)?);
         let key_fine = key.first().is_some_and(u8::is_ascii_lowercase)
-            && key.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.*".contains(b));
+            && key
+                .iter()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.*".contains(b));
         let digits_fine = (1..=15).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
         if !key_fine || !digits_fine {
             return None;
@@ -321,62 +326,4 @@ impl Kept {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_an_answer_says() {
-        let load = |in_flight, latency_us| Some(ProbedLoad { in_flight, latency_us });
-        for (value, expected) in [
-            ("in-flight=3, latency-us=1200", load(3, 1200)),
-            ("latency-us=0,in-flight=0", load(0, 0)),
-            ("in-flight=1 ,\tlatency-us=2, cpu.load_5*=70", load(1, 2)),
-            ("in-flight=4294967296, latency-us=999999999999999", load(u32::MAX, u32::MAX)),
-            ("in-flight=3", None),
-            ("in-flight=3, latency-us=", None),
-            ("in-flight=3, latency-us=-1", None),
-            ("in-flight=3, latency-us=1.5", None),
-            ("in-flight=3, latency-us=1;q=1", None),
-            ("in-flight=3, latency-us=1200,", None),
-            ("in-flight=3, latency-us=1, in-flight=4", None),
-            ("in-flight=3, latency-us=1000000000000000", None),
-            ("In-Flight=3, latency-us=1", None),
-            ("in-flight = 3, latency-us=1", None),
-            ("in-flight=3 latency-us=1", None),
-            ("in-flight=3, latency-us=1, x", None),
-            ("in-flight=3, latency-us=1, 9=9", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_load(value.as_bytes()), expected, "{value:?}");
-        }
-    }
-
-    #[test]
-    fn a_head_counts_if_it_is_2xx_and_says_it_once() {
-        let load = |text: &str| {
-            let mut head = ResponseHead::new();
-            let parsed = head.parse(text.as_bytes(), &Limits::default(), AskedFor::default());
-            assert!(matches!(parsed, Ok(Parsed::Complete { .. })), "{parsed:?}");
-            load_of(&head, text.as_bytes())
-        };
-        let field = "Baleen-Load: in-flight=1, latency-us=2\r\n";
-        let expected = Some(ProbedLoad { in_flight: 1, latency_us: 2 });
-        assert_eq!(load(&format!("HTTP/1.1 204 OK\r\n{field}\r\n")), expected);
-        assert_eq!(load(&format!("HTTP/1.1 404 No\r\n{field}\r\n")), None);
-        assert_eq!(load(&format!("HTTP/1.1 200 OK\r\n{field}{field}\r\n")), None);
-        assert_eq!(load("HTTP/1.1 200 OK\r\n\r\n"), None);
-    }
-
-    #[test]
-    fn there_is_a_bound_on_probes() {
-        let asked = Asked::default();
-        let ask = || asked.ask(ClusterId(0), EndpointId(0));
-        assert_eq!((0..PROBES_MAX + 10).filter(|_| ask()).count(), PROBES_MAX);
-        let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        rt.block_on(asked.next());
-        assert!(!ask(), "one that runs counts too");
-        asked.ended();
-        assert!(ask());
-        assert!(!ask());
-    }
-}
+mod tests;

@@ -416,7 +416,7 @@ fn a_request_allocates_nothing_once_buffers_have_grown() {
             let named = naming.name(&view, &mut name);
             let sender = Sender { trusted: hops > 0, skew: Duration::ZERO, now: Tick::ZERO };
             let said = facts::said(&view, sender, || UNIX_NANOS);
-            facts::fingerprint(&secret, &view);
+            assert_ne!(facts::fingerprint(&secret, &view), 0);
             let id = RequestId::of(&view, trust, || [1, 2]);
             let client = forward::request(&view, &conn, trust, &id, false, &mut edits);
             let left = (said.deadline != Tick::NEVER).then_some(Duration::from_millis(1500));

@@ -57,6 +57,7 @@ pub const ROWS: &[Row] = &[
         ],
         true,
     ),
+    row("baleen-bench", &["baleen-base", "baleen-policy", "baleen-telemetry"], true),
     row("xtask", &[], false),
 ];
 

@@ -63,10 +63,7 @@ pub(crate) fn read_balance(r: &mut Reader<'_, '_>) -> BalanceLayer {
         Some((def, TableOrWord::Table(table, place))) => balance(def, table, place, r.findings),
         Some((_, TableOrWord::Word(kind) | TableOrWord::Value(kind))) => {
             let word = keys::balancers().iter().find(|k| **k == kind.value);
-            BalanceLayer {
-                kind: word.map(|k| At::new(*k, &kind.place)),
-                ..BalanceLayer::default()
-            }
+            BalanceLayer { kind: word.map(|k| At::new(*k, &kind.place)), ..BalanceLayer::default() }
         }
         None => BalanceLayer::default(),
     }
@@ -157,7 +154,9 @@ impl BalanceLayer {
 
     pub(crate) fn params(&self) -> Balance {
         let mut decay = Duration::from_secs(10);
-        if let Balance::PeakEwma { decay: default } = baleen_policy::params::ClusterParams::default().balance {
+        if let Balance::PeakEwma { decay: default } =
+            baleen_policy::params::ClusterParams::default().balance
+        {
             decay = default;
         }
         set(&mut decay, &self.decay);
@@ -187,11 +186,11 @@ impl BalanceLayer {
     }
 
     fn aperture(&self, decay: Duration) -> Aperture {
-        let mut p = Aperture::default();
-        p.load = match self.load.as_ref().map(|at| at.value) {
+        let load = match self.load.as_ref().map(|at| at.value) {
             Some("least-loaded") => ApertureLoad::LeastLoaded,
             _ => ApertureLoad::PeakEwma { decay },
         };
+        let mut p = Aperture { load, ..Aperture::default() };
         set(&mut p.min, &self.min);
         if let Some(band) = &self.band {
             (p.low_milli, p.high_milli) = band.value;

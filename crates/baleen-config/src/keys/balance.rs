@@ -70,7 +70,7 @@ pub static BALANCE: Def = Def {
         .care("`\"off\"` lets one popular key topple its endpoint; near 100% hardly anything sticks."),
         Key::new(
             "probes",
-            Kind::Decimal(1, 16_000),
+            Kind::Decimal(0, 16_000),
             "3",
             "Probes sent for each request, on the average; may be a fraction.",
         )

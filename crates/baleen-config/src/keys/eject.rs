@@ -109,9 +109,14 @@ pub static SUCCESS_RATE: Def = Def {
             .per(Scope::Process)
             .care("Above the normal share of successes it takes out everything, up to `ceiling`."),
         seen("How far back tries count."),
-        count("last", 0, "0", "The last so many tries count, instead of those of `window`; 0: `window` rules.")
-            .per(Scope::Process)
-            .care("With few requests, old failures count for long."),
+        count(
+            "last",
+            0,
+            "0",
+            "The last so many tries count, instead of those of `window`; 0: `window` rules.",
+        )
+        .per(Scope::Process)
+        .care("With few requests, old failures count for long."),
         requests("20", "With fewer tries there is no verdict."),
     ],
     named: None,
@@ -144,7 +149,9 @@ pub static LATENCY: Def = Def {
     keys: &[
         Key::new("factor", Kind::Percent(101, 10_000), "\"300%\"", "In relation to the median.")
             .per(Scope::Process)
-            .care("Not where endpoints serve different requests: who gets the slow ones is no worse."),
+            .care(
+                "Not where endpoints serve different requests: who gets the slow ones is no worse.",
+            ),
         Key::new(
             "gap",
             Kind::Duration(std::time::Duration::ZERO, DAY),

@@ -65,12 +65,12 @@ pub static CODEL: Def = Def {
     doc: "While nobody got through the queue faster than `target` for a whole `interval`, those who waited longer than twice the \
           target are refused: a queue that stands helps nobody.",
     keys: &[
-        time("target", "\"20ms\"", "A wait that is all right.")
-            .per(Scope::Worker)
-            .care("Below the time of one request everything that waits at all is refused in a burst."),
-        time("interval", "\"100ms\"", "How long it may be exceeded.")
-            .per(Scope::Worker)
-            .care("About the time that callers need to slow down; below `target` it judges nothing."),
+        time("target", "\"20ms\"", "A wait that is all right.").per(Scope::Worker).care(
+            "Below the time of one request everything that waits at all is refused in a burst.",
+        ),
+        time("interval", "\"100ms\"", "How long it may be exceeded.").per(Scope::Worker).care(
+            "About the time that callers need to slow down; below `target` it judges nothing.",
+        ),
     ],
     named: None,
 };

@@ -16,28 +16,24 @@ pub static LISTENER: Def = Def {
             "listen",
             Kind::Address,
             "",
-            
             "Address and port. Port 0 takes a free one and prints it.",
         ).required(),
         Key::new(
             "protocol",
             Kind::Choice(&["http"]),
             "\"http\"",
-            
             "What is spoken there: `\"http\"` is HTTP/1.0 and 1.1.",
         ),
         Key::new(
             "name",
             Kind::Text("name template"),
             "\"/svc/{host}\"",
-            
             "The logical name of requests that no rule names. `{host}` is the host asked for, in lower case, without its port.",
         ),
         Key::new(
             "trusted_hops",
             Kind::Integer(0, 32),
             "0",
-            
             "How many proxies in front are trusted: so many entries at the end of `X-Forwarded-For` and `Forwarded` are \
              believed. With 0 these fields are replaced by what this connection says.",
         ),
@@ -45,14 +41,12 @@ pub static LISTENER: Def = Def {
             "access_log",
             Kind::Text("\"off\", \"stdout\" or a path"),
             "\"off\"",
-            
             "One line for each request, to standard output or a file (relative to the file it is written in).",
         ),
         Key::new(
             "connections",
             Kind::Integer(1, COUNT_MAX),
             "65536",
-            
             "Most connections at once; further ones are closed as they come.",
         ).per(Scope::Process),
         time(
@@ -66,7 +60,6 @@ pub static LISTENER: Def = Def {
             "min_rate",
             Kind::Rate(1 << 30),
             "\"240B/s\"",
-            
             "Least speed of a body while it waits for the client; slower ones are cut off. `\"off\"` for none.",
         ).per(Scope::Connection),
         time("min_rate_grace", "\"10s\"", "Waiting that `min_rate` does not judge yet."),
@@ -74,21 +67,18 @@ pub static LISTENER: Def = Def {
             "head_bytes",
             Kind::Size(512, 128 << 10),
             "\"64KiB\"",
-            
             "Largest head of a request, its first line included; above it the answer is 431.",
         ).per(Scope::Request),
         Key::new(
             "fields",
             Kind::Integer(1, 128),
             "100",
-            
             "Most header fields of a request; above it the answer is 431.",
         ).per(Scope::Request),
         Key::new(
             "request_line_bytes",
             Kind::Size(64, 1 << 20),
             "\"8KiB\"",
-            
             "Longest first line of a request; above it the answer is 414.",
         ).per(Scope::Request),
         Key::new("trusted_callers", Kind::Texts("network such as \"10.0.0.0/8\", or address", 256), "[]",
@@ -113,14 +103,12 @@ pub static RULE: Def = Def {
             "host",
             Kind::Text("host, or \"*.\" and a host"),
             "",
-            
             "Only requests for this host; `\"*.example.com\"` is every host below `example.com`. Left out: any host.",
         ),
         Key::new(
             "path",
             Kind::Text("path prefix"),
             "",
-            
             "Only requests whose path is this or below it, by whole segments: `/images` matches `/images/1`, not \
              `/imagesque`. Encoded letters and digits equal themselves and empty segments do not count; where a listener has \
              rules by path, requests with `.` or `..` segments are refused with 400. Left out: any path.",
@@ -129,7 +117,6 @@ pub static RULE: Def = Def {
             "name",
             Kind::Text("name template"),
             "",
-            
             "The logical name of these requests.",
         ).required(),
         Key::new("priority", Kind::Integer(0, 7), "",

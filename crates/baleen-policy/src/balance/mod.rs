@@ -9,6 +9,7 @@
 //! | `maglev.rs` | by a hash of the call's key |
 //! | `prequal.rs` | by what endpoints answer to probes |
 //! | `zone.rs`, `slow_start.rs` | for all of these: own zone first; newcomers step by step |
+//! | `choose.rs` | none: how a cluster uses all of these |
 //!
 //! A balancer sees the endpoints of one cluster that may be used, in order of id, and this worker's own counts. It is asked
 //! when an attempt starts, never before. Endpoints that the call has tried already are avoided while there is another.
@@ -18,6 +19,7 @@
 //! all of them.
 
 pub(crate) mod aperture;
+mod choose;
 pub(crate) mod least_loaded;
 pub(crate) mod maglev;
 pub(crate) mod p2c;
@@ -37,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::Ep;
 use crate::params::{Balance, Peer, SlowStart};
 
-/// How often a draw is repeated because of a newcomer.
+/// How often a draw is repeated because of a newcomer or one that asked to be left alone.
 const REDRAWS: usize = 2;
 
 /// What a pick looks at.
@@ -82,17 +84,16 @@ impl Choice<'_> {
         }
     }
 
-    /// Draw until it is no newcomer whose turn it is not yet.
+    /// Draw until it is no newcomer whose turn it is not yet, and none that asked to be left alone.
     #[inline]
     fn draw(&mut self, rng: &mut Prng, mut one: impl FnMut(&mut Self, &mut Prng) -> u32) -> u32 {
         let mut slot = one(self, rng);
-        if self.slow.is_some() {
-            for _ in 0..REDRAWS {
-                if rng.unit() < self.part(slot) {
-                    break;
-                }
-                slot = one(self, rng);
+        for _ in 0..REDRAWS {
+            let ready = self.slow.is_none() || rng.unit() < self.part(slot);
+            if ready && !self.eps[slot as usize].hold.is_pushed(self.now) {
+                break;
             }
+            slot = one(self, rng);
         }
         slot
     }

@@ -62,7 +62,13 @@ impl Hold {
 
     #[inline]
     pub(crate) fn holds(&self, now: Tick) -> bool {
-        now < self.pushed_until || (self.failures > 0 && now < self.until)
+        self.is_pushed(now) || (self.failures > 0 && now < self.until)
+    }
+
+    /// It asked to be left alone. Round robin and random pass over those only: a failing endpoint attracts nothing there.
+    #[inline]
+    pub(crate) fn is_pushed(&self, now: Tick) -> bool {
+        now < self.pushed_until
     }
 }
 
@@ -111,7 +117,7 @@ pub(crate) fn first(
     match (ka.0, kb.0) {
         (false, true) => true,
         (true, false) => false,
-        _ => !(kb.1 < ka.1),
+        _ => ka.1 <= kb.1,
     }
 }
 
@@ -127,7 +133,8 @@ mod tests {
         let mut n = alloc::vec![0; weights.len()];
         for _ in 0..10_000 {
             let mut ch = choice(&mut c.eps, &c.usable, &[], Tick::from_millis(1));
-            n[pick(&c.tables.draw, &mut rng, &mut ch, |ep, _, _| f64::from(ep.in_flight)) as usize] += 1;
+            n[pick(&c.tables.draw, &mut rng, &mut ch, |ep, _, _| f64::from(ep.in_flight))
+                as usize] += 1;
         }
         n
     }

@@ -134,7 +134,8 @@ impl Core {
         endpoint: EndpointId,
         load: Option<ProbedLoad>,
     ) {
-        if self.cluster(id).is_some() {
+        if let Some(c) = self.cluster(id) {
+            c.probed(cx.rng, cx.now, endpoint, load);
             cx.emit(Event::ProbeEnded { cluster: id, endpoint, ok: load.is_some() });
         }
         self.finish(cx);

@@ -47,6 +47,7 @@ impl Bench {
         let (mut r, mut c) = (RouteParams::default(), ClusterParams::default());
         // Reports once a second would be in the way of what most tests look at.
         c.eject.success_outlier = None;
+        r.pool.floor_per_second = 1;
         set(&mut r, &mut c);
         let pool = r.pool;
         let params = Params {

@@ -37,6 +37,17 @@ impl Core {
         }
     }
 
+    /// Someone's waiting is over: does the cluster admit more, or fewer?
+    #[inline]
+    fn note_wait(&mut self, cx: &mut Cx<'_>, id: ClusterId, waited: Duration) {
+        if let Some(cluster) = self.cluster(id)
+            && cluster.params.admission.is_some()
+        {
+            let params = cluster.params.clone();
+            cluster.guard.waited(cx, &params, id, waited);
+        }
+    }
+
     /// Give back a slot for which no endpoint is free. Nobody is woken: whoever frees an endpoint frees a slot too, and wakes
     /// then; a wake now would go round among workers without end.
     fn hand_back(&mut self, cx: &mut Cx<'_>, id: ClusterId) {
@@ -46,12 +57,7 @@ impl Core {
     /// The call has a slot and an endpoint, or there is none at all.
     #[inline]
     fn go(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId, chosen: Chosen, waited: Duration) {
-        if let Some(cluster) = self.cluster(id)
-            && cluster.params.admission.is_some()
-        {
-            let params = cluster.params.clone();
-            cluster.guard.waited(cx, &params, id, waited);
-        }
+        self.note_wait(cx, id, waited);
         match chosen {
             Chosen::Endpoint(pick) => self.start(cx, at, id, pick),
             Chosen::None | Chosen::Full => {
@@ -123,6 +129,10 @@ impl Core {
         let waited = cx.now.since(call.at.started);
         let id = self.calls.id(at);
         self.leave_queue(cx, at, cluster);
+        if !got_slot {
+            // Who waits in vain waits, too: while the newest are served first, only these tell of overload.
+            self.note_wait(cx, cluster, waited);
+        }
         cx.emit(Event::CallDequeued { cluster, call: id, waited, got_slot });
     }
 

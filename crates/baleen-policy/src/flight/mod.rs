@@ -7,7 +7,7 @@
 //! | file | what |
 //! |---|---|
 //! | `tape.rs` | a bounded ring of two segments, each beginning with a snapshot |
-//! | `code.rs` | how entries are written: a few bytes for those of every request |
+//! | `code.rs`, `put.rs` | how entries are written: a few bytes for those of every request |
 //! | `replay.rs` | running it again |
 //!
 //! Bounds: entries and bytes of a segment; see [`crate::RecorderParams`]. When a segment is full, the older one is dropped and
@@ -23,6 +23,7 @@
 //! Not here: files. Tested: `tests.rs`, and by every scenario of the virtual harness.
 
 mod code;
+mod put;
 mod replay;
 mod tape;
 #[cfg(test)]

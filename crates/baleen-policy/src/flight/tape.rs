@@ -10,8 +10,8 @@ use baleen_base::{
     ClusterId, Level, Limit, Pool, Prng, Rate, RouteId, Shared, Spend, Tick, WorkerId,
 };
 
-use super::code::{self, Answer};
-use super::{Recording, VERSION};
+use super::code::Answer;
+use super::{Recording, VERSION, put};
 use crate::{Action, Core, Input};
 
 /// Bytes per entry that a segment may hold; large inputs (sets of endpoints) fill it sooner.
@@ -59,7 +59,7 @@ impl Tape {
         if full {
             self.turn(core, rng);
         }
-        code::put_input(self.bytes.get_mut(), &mut self.last, now, input);
+        put::put_input(self.bytes.get_mut(), &mut self.last, now, input);
         if let Some(s) = &mut self.newer {
             s.entries += 1;
         }
@@ -70,7 +70,7 @@ impl Tape {
     pub(crate) fn action(&mut self, action: &Action) {
         if let Some(s) = &mut self.newer {
             s.entries += 1;
-            code::put_action(self.bytes.get_mut(), action);
+            put::put_action(self.bytes.get_mut(), action);
         }
     }
 
@@ -122,7 +122,7 @@ impl<'a> Taped<'a> {
 
     #[inline]
     fn yes_or_no(&self, answer: bool) -> bool {
-        code::put_answer(&mut self.bytes.borrow_mut(), Answer::Bool(answer));
+        put::put_answer(&mut self.bytes.borrow_mut(), Answer::Bool(answer));
         answer
     }
 }
@@ -136,7 +136,7 @@ impl Shared for Taped<'_> {
     #[inline]
     fn release(&self, limit: Limit) -> Option<WorkerId> {
         let answer = self.inner.release(limit);
-        code::put_answer(&mut self.bytes.borrow_mut(), Answer::Worker(answer));
+        put::put_answer(&mut self.bytes.borrow_mut(), Answer::Worker(answer));
         answer
     }
 
@@ -155,13 +155,13 @@ impl Shared for Taped<'_> {
 
     fn rate(&self, key: u64, now: Tick, rate: &Rate) -> Duration {
         let answer = self.inner.rate(key, now, rate);
-        code::put_answer(&mut self.bytes.borrow_mut(), Answer::Wait(answer));
+        put::put_answer(&mut self.bytes.borrow_mut(), Answer::Wait(answer));
         answer
     }
 
     fn level(&self, cluster: ClusterId) -> Level {
         let answer = self.inner.level(cluster);
-        code::put_answer(&mut self.bytes.borrow_mut(), Answer::Level(answer));
+        put::put_answer(&mut self.bytes.borrow_mut(), Answer::Level(answer));
         answer
     }
 

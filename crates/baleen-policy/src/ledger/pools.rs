@@ -38,7 +38,7 @@
 //! both be refused, but never both be served. A deposit is one load and one addition; one that was held up for six parts of
 //! the window between these two counts in the part that has begun since.
 //!
-//! Bounds: 424 bytes a route. Counts of a part have 32 bits; at four billion a part it begins again, and less is allowed.
+//! Bounds: 512 bytes a route. Counts of a part have 32 bits; at four billion a part it begins again, and less is allowed.
 //!
 //! Not here: who may retry (`route.rs`). Tested: `tests/ledger.rs`.
 

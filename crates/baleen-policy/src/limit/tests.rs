@@ -53,7 +53,7 @@ fn aimd_steps_by_hand() {
     assert_eq!(next(false, MS, 21, 21), 20, "not below the least");
     assert_eq!(next(true, MS, 200, 200), 200, "not above the most");
     assert_eq!(next(true, MS, 7, 1), 20, "bounds that moved hold at once");
-    let p = Adaptive::Aimd(Aimd { min: 1, backoff: Share::percent(99), ..Aimd::default() });
+    let p = Adaptive::Aimd(Aimd { min: 1, backoff: Share::percent(100), ..Aimd::default() });
     let got = Limiter::new(&p).sample(&p, Tick::ZERO, MS, false, level(5_000, 5));
     assert_eq!(got, 4_000, "one less at least");
 }
@@ -90,6 +90,25 @@ fn gradient2_long_average_is_exponential_after_ten_windows() {
     a.window(&p, 16 * MS, 20_000, 1);
     let want = 10.0 * (1.0 - 2.0 / 601.0) + 16.0 * 2.0 / 601.0;
     assert!((a.long() / 1e6 - want).abs() < 1e-9, "{}", a.long());
+}
+
+/// Above the tolerance the long average learns only what cannot be our own queue.
+#[test]
+fn gradient2_learns_a_slower_service_at_half_the_limit_or_the_least() {
+    let p = Gradient2::default();
+    for (calm, now, learns) in
+        [(100, 100, false), (100, 51, false), (100, 50, true), (22, 21, false), (22, 20, true)]
+    {
+        let mut a = gradient2::Averages::default();
+        for _ in 0..10 {
+            a.window(&p, 10 * MS, calm * 1000, calm);
+        }
+        a.window(&p, 30 * MS, now * 1000, now);
+        assert_eq!(a.long() > 1e7, learns, "{calm} to {now}");
+        let long = a.long();
+        a.window(&p, 30 * MS, now * 1000, 1);
+        assert!(a.long() > long, "what is not used is not queueing");
+    }
 }
 
 #[test]

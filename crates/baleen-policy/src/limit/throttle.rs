@@ -9,9 +9,10 @@
 //! what it accepts, whatever is offered. Recovery: as accepts come back. A short outage leaves no trace, the window still
 //! holds accepts. After one longer than the window the formula alone would let through e times more every 0.63 windows (at
 //! `k` 2), and nothing to begin with: many minutes of refusing what could be served. So, ours: a call is let through
-//! whenever none was for a second, and for each part of the window in which all that was let through was accepted, and some
-//! was not, half as many calls are held against the upstream: what passes doubles every part until the first refusals. At
-//! the plateau only `1 / k` of it is accepted, so the rule rests.
+//! whenever none was for a second; and for each part of the window that refused calls although all it let through was
+//! accepted, half as many calls are held against the upstream: what passes doubles every part until the upstream refuses
+//! some. At the plateau only `1 / k` of it is accepted, so the rule rests. From one a second to 500 takes 36 s at the
+//! defaults.
 //! Cold start: nothing is refused until calls fail. Scope: worker. Bounds: 20 counters of each kind.
 //!
 //! Source: "Site Reliability Engineering", chapter 21, "Client-Side Throttling". The window slides in 20 steps.

@@ -66,7 +66,8 @@ impl Default for RouteParams {
             idle_timeout: Duration::from_secs(60),
             tunnel_timeout: Duration::from_secs(3600),
             tries: 3,
-            pool: Pool { share_ppm: 200_000, floor_per_second: 1, window },
+            // No floor: those of many small callers add up to more than an upstream in trouble can bear.
+            pool: Pool { share_ppm: 200_000, floor_per_second: 0, window },
             requeue: Pool { share_ppm: 200_000, floor_per_second: 10, window },
             backoff: Backoff::default(),
             retry_statuses: alloc::vec![502, 503, 504],

@@ -22,7 +22,7 @@ use baleen_base::{
     TargetId, Tick,
 };
 use baleen_policy::params::{ClusterParams, Params, RouteParams, WorkerParams};
-use baleen_policy::{Recording, replay};
+use baleen_policy::{CallFacts, Recording, replay};
 use server::{Fault, Server};
 use world::World;
 
@@ -49,8 +49,21 @@ pub struct Setup {
     pub server: Server,
     /// What happens to which endpoint when, in milliseconds.
     pub faults: Vec<(u64, u32, Fault)>,
+    /// What changes around the calls, and when, in milliseconds.
+    pub changes: Vec<(u64, Change)>,
+    /// What else is known of the nth call.
+    pub facts: fn(u64, &mut CallFacts),
     /// Bound of the flight recorder.
     pub entries: usize,
+}
+
+/// What changes around the calls.
+#[derive(Clone)]
+pub enum Change {
+    /// The set of endpoints, by number.
+    Endpoints(Vec<u32>),
+    /// The settings.
+    Settings(Box<(RouteParams, ClusterParams)>),
 }
 
 impl Default for Setup {
@@ -66,6 +79,8 @@ impl Default for Setup {
             calls_max: 65_536,
             server: Server::exponential(Duration::from_millis(2), 64),
             faults: Vec::new(),
+            changes: Vec::new(),
+            facts: |_, _| {},
             entries: 1_000_000,
         }
     }
@@ -110,6 +125,8 @@ pub struct Outcome {
     pub busiest: BTreeMap<EndpointId, u32>,
     pub most_in_flight: u32,
     pub most_queued: u32,
+    /// The most calls of the route that were in progress at once, if it counts them.
+    pub most_calls: u32,
 }
 
 impl Outcome {

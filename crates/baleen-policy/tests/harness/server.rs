@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use baleen_base::Prng;
+use baleen_policy::ProbedLoad;
 
 /// What goes wrong with a server.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -49,6 +50,13 @@ impl Server {
 
     pub fn is_free(&self) -> bool {
         self.running < self.at_once
+    }
+
+    /// What it says of itself.
+    pub fn load(&self) -> ProbedLoad {
+        let slow = if let Fault::Slow(factor) = self.fault { factor } else { 1.0 };
+        let latency_us = (self.mean.as_secs_f64() * 1e6 * slow) as u32;
+        ProbedLoad { in_flight: self.running + self.waiting.len() as u32, latency_us }
     }
 
     /// How long the next request takes, and its status; `None` for a reset.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baleen_base::{
-    AttemptId, CallId, Cause, ConnId, Cx, EndpointId, Event, Failure, Prng, Sent, Sink, Tick,
+    AttemptId, CallId, Cause, ClusterId, ConnId, Cx, EndpointId, Event, Failure, Prng, Sent, Sink, Tick,
     WorkerId,
 };
 use baleen_policy::{
@@ -15,13 +15,14 @@ use baleen_policy::{
 };
 
 use super::server::{Fault, Server};
-use super::{CLUSTER, Call, End, Outcome, ROUTE, Setup, TARGET};
+use super::{CLUSTER, Call, Change, End, Outcome, ROUTE, Setup, TARGET};
 
 const CONNECT: Duration = Duration::from_micros(200);
 const BODY: Duration = Duration::from_micros(50);
 const WAKE: Duration = Duration::from_micros(50);
 const FLEET: Duration = Duration::from_millis(10);
 const NEWS: Duration = Duration::from_millis(1);
+const PROBE: Duration = Duration::from_micros(300);
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Ev {
@@ -44,6 +45,9 @@ enum Ev {
     Deadline(u16),
     FleetDeadline,
     Fault(u32, Fault),
+    /// The nth change.
+    Change(usize),
+    Probed(u16, ClusterId, EndpointId),
 }
 
 struct Conn {
@@ -99,6 +103,11 @@ pub struct World<'a> {
     on: BTreeMap<EndpointId, u32>,
     most_in_flight: u32,
     most_queued: u32,
+    most_calls: u32,
+    /// Calls that have come, versions of the set, and the settings in force.
+    came: u64,
+    version: u64,
+    params: baleen_policy::params::Params,
 }
 
 impl<'a> World<'a> {
@@ -133,6 +142,7 @@ impl<'a> World<'a> {
             busiest: w.busiest,
             most_in_flight: w.most_in_flight,
             most_queued: w.most_queued,
+            most_calls: w.most_calls,
         }
     }
 
@@ -165,14 +175,16 @@ impl<'a> World<'a> {
             on: BTreeMap::new(),
             most_in_flight: 0,
             most_queued: 0,
+            most_calls: 0,
+            came: 0,
+            version: 1,
+            params: setup.params(),
         }
     }
 
     fn begin(&mut self) {
         let params = Arc::new(self.setup.params());
-        let endpoints =
-            (0..self.setup.endpoints).map(|i| Endpoint { id: EndpointId(i), weight: 1, zone: 0, order: 0 }).collect();
-        let set = Arc::new(EndpointSet { version: 1, endpoints });
+        let set = self.set(&(0..self.setup.endpoints).collect::<Vec<_>>());
         self.fleet_do(|f, cx| {
             f.reconfigure(cx, &params);
             f.apply(cx, CLUSTER, &set);
@@ -185,7 +197,43 @@ impl<'a> World<'a> {
         for (ms, server, fault) in self.setup.faults.clone() {
             self.plan_at(Tick::from_millis(ms), Ev::Fault(server, fault));
         }
+        for (i, (ms, _)) in self.setup.changes.iter().enumerate() {
+            self.plan_at(Tick::from_millis(*ms), Ev::Change(i));
+        }
         self.plan(Duration::ZERO, Ev::Arrive);
+    }
+
+    /// Endpoints in two zones; their order is not that of their ids.
+    fn set(&self, ids: &[u32]) -> Arc<EndpointSet> {
+        let one = |&i: &u32| {
+            let order = u64::from(i.wrapping_mul(0x9e37_79b9));
+            Endpoint { id: EndpointId(i), weight: 1, zone: 1 + i % 2, order }
+        };
+        Arc::new(EndpointSet { version: self.version, endpoints: ids.iter().map(one).collect() })
+    }
+
+    fn change(&mut self, nth: usize) {
+        let setup = self.setup;
+        match &setup.changes[nth].1 {
+            Change::Endpoints(ids) => {
+                self.version += 1;
+                let set = self.set(ids);
+                self.fleet_do(|f, cx| f.apply(cx, CLUSTER, &set));
+                for w in 0..setup.workers {
+                    self.tell(w, Input::Apply(CLUSTER, set.clone()));
+                }
+            }
+            Change::Settings(both) => {
+                let (route, cluster) = &**both;
+                self.params.routes[0].1 = route.clone();
+                self.params.clusters[0].1 = cluster.clone();
+                let params = Arc::new(self.params.clone());
+                self.fleet_do(|f, cx| f.reconfigure(cx, &params));
+                for w in 0..setup.workers {
+                    self.tell(w, Input::Reconfigure(params.clone()));
+                }
+            }
+        }
     }
 
     fn plan_at(&mut self, at: Tick, ev: Ev) {
@@ -202,11 +250,15 @@ impl<'a> World<'a> {
     fn hold(&mut self) {
         let (in_flight, queued) = (self.ledger.in_flight(CLUSTER), self.ledger.queued(CLUSTER));
         let (limit, queue) = (self.setup.cluster.concurrency, self.setup.cluster.queue);
-        assert!(in_flight <= limit && queued <= queue, "{in_flight} {queued}");
+        let changes = !self.setup.changes.is_empty();
+        let c = &self.setup.cluster;
+        let fixed = c.adaptive.is_none() && c.endpoint_concurrency == u32::MAX;
+        assert!(changes || (in_flight <= limit && queued <= queue), "{in_flight} {queued}");
         assert!(
-            queued == 0 || self.waking > 0 || in_flight == limit,
+            changes || !fixed || queued == 0 || self.waking > 0 || in_flight == limit,
             "{queued} wait although only {in_flight} of {limit} are in flight"
         );
+        self.most_calls = self.most_calls.max(self.ledger.calls(ROUTE));
         self.most_in_flight = self.most_in_flight.max(in_flight);
         self.most_queued = self.most_queued.max(queued);
     }
@@ -245,6 +297,13 @@ impl<'a> World<'a> {
                 }
             }
             Ev::Fault(server, fault) => self.fault(server, fault),
+            Ev::Change(nth) => self.change(nth),
+            Ev::Probed(w, cluster, endpoint) => {
+                let server = &self.servers[endpoint.index()];
+                let frozen = matches!(server.fault, Fault::Hang | Fault::Kill);
+                let load = (!frozen).then(|| server.load());
+                self.tell(w, Input::Probed(cluster, endpoint, load));
+            }
         }
     }
 
@@ -253,8 +312,9 @@ impl<'a> World<'a> {
         self.plan(Duration::from_secs_f64(gap), Ev::Arrive);
         let w = self.rng.index(self.workers.len()) as u16;
         let idempotent = self.rng.unit() < self.setup.idempotent;
-        let facts =
-            CallFacts { idempotent, ..CallFacts::new(ROUTE, TARGET) };
+        let mut facts = CallFacts { idempotent, ..CallFacts::new(ROUTE, TARGET) };
+        (self.setup.facts)(self.came, &mut facts);
+        self.came += 1;
         let now = self.now;
         let Worker { engine, calls, .. } = &mut self.workers[w as usize];
         let mut sink = Tagged(w, &mut self.events);
@@ -308,7 +368,9 @@ impl<'a> World<'a> {
             Action::Break { call, cause } => self.end(w, call, End::Broken(cause)),
             Action::CloseConn { conn, .. } => self.close(w, Some(conn)),
             Action::CloseClient { .. } => panic!("no clients here"),
-            Action::Probe { .. } => panic!("nobody probes here"),
+            Action::Probe { cluster, endpoint } => {
+                self.plan(PROBE, Ev::Probed(w, cluster, endpoint));
+            }
             Action::Report(seen) => self.plan(FLEET, Ev::Report(w, seen)),
             Action::Wake { worker, cluster } => {
                 assert_eq!(cluster, CLUSTER);

@@ -11,7 +11,7 @@ fn directory() -> std::sync::Arc<Directory> {
     let mut registry = Registry::new();
     registry.route("/svc/web").unwrap();
     let web = registry.cluster("web").unwrap();
-    registry.discovered(web, &[(SocketAddr::from(([127, 0, 0, 1], 9001)), 1)]);
+    registry.discovered(web, &[(SocketAddr::from(([127, 0, 0, 1], 9001)), 1).into()]);
     registry.directory()
 }
 
@@ -100,7 +100,8 @@ fn heads_have_no_body_and_connections_are_said() {
 }
 
 /// RFC 9209 section 2.3: what we use, with the status it recommends. 0: several are possible.
-const REGISTERED: [(&str, u16); 17] = [
+const REGISTERED: [(&str, u16); 18] = [
+    ("http_request_denied", 0),
     ("destination_not_found", 500),
     ("destination_unavailable", 503),
     ("destination_ip_unroutable", 502),
@@ -144,6 +145,13 @@ fn every_failure_has_its_status_and_error() {
         (Kind::QueueFull, None, 503, "connection_limit_reached"),
         (Kind::QueueTimeout, None, 503, "connection_limit_reached"),
         (Kind::TooManyCalls, None, 503, "connection_limit_reached"),
+        (Kind::RouteFull, None, 503, "connection_limit_reached"),
+        (Kind::Shed, None, 503, "connection_limit_reached"),
+        (Kind::Throttled, None, 503, "connection_limit_reached"),
+        (Kind::Overloaded, None, 503, "connection_limit_reached"),
+        (Kind::RateLimited, None, 429, "http_request_denied"),
+        (Kind::Quarantined, None, 503, "http_request_denied"),
+        (Kind::DeadlineExceeded, None, 504, "http_response_timeout"),
         (Kind::TotalTimeout, None, 504, "http_response_timeout"),
         (Kind::TotalTimeout, Some(Cause::ConnectTimeout), 504, "connection_timeout"),
         (Kind::AttemptFailed, None, 500, "proxy_internal_error"),
@@ -190,6 +198,48 @@ fn every_failure_has_its_status_and_error() {
     }
     check(Why::Unbound("/svc/x"), 404, "destination_not_found", None);
     check(Why::Loop, 502, "proxy_loop_detected", None);
+}
+
+#[test]
+fn when_to_come_again_is_said_in_whole_seconds() {
+    let after = |kind, time| {
+        let refusal = Refusal { retry_after: time, ..refusal(kind, None) };
+        let (answer, _) = composed(Why::Refused(&refusal), Disclose::Cause, None);
+        let found = answer.fields().find(|(name, _)| *name == b"Retry-After");
+        found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+    };
+    for (time, want) in [
+        (Duration::ZERO, "1"),
+        (Duration::from_millis(1), "1"),
+        (Duration::from_secs(1), "1"),
+        (Duration::from_millis(1001), "2"),
+        (Duration::from_secs(3600), "3600"),
+        (Duration::MAX, "18446744073709551615"),
+    ] {
+        for kind in [RefusalKind::RateLimited, RefusalKind::Shed, RefusalKind::Quarantined] {
+            assert_eq!(after(kind, Some(time)).as_deref(), Some(want), "{time:?}");
+        }
+    }
+    assert_eq!(after(RefusalKind::Shed, None).as_deref(), Some("1"));
+    assert_eq!(after(RefusalKind::RateLimited, None), None);
+    let late = after(RefusalKind::DeadlineExceeded, Some(Duration::from_secs(5)));
+    assert_eq!(late, None, "only with 429 and 503");
+}
+
+#[test]
+fn callers_that_shed_by_it_hear_the_level() {
+    let directory = directory();
+    let cx = Context {
+        directory: &directory,
+        disclose: Disclose::Cause,
+        request_id: b"",
+        broken: None,
+        admit: Some(512),
+        unix_ms: 0,
+    };
+    let mut answer = Answer::default();
+    answer.compose(Why::Refused(&refusal(RefusalKind::Shed, None)), &cx);
+    assert!(answer.fields().any(|(n, v)| n == b"baleen-admit" && v == b"512"));
 }
 
 #[test]

@@ -13,7 +13,7 @@
 
 use std::net::SocketAddr;
 
-use baleen_base::{AttemptId, Cause, ClientClose, ConnId, Failure, Tick};
+use baleen_base::{AttemptId, Cause, ConnId, Failure};
 use baleen_http1::Refusal;
 use baleen_policy::{Action, AttemptEvent, ClientEvent};
 use baleen_telemetry::{Sender, ShellCounter};
@@ -23,93 +23,11 @@ use super::call::Call;
 use super::connect::Connected;
 use super::download::Down;
 use super::hedge::{Raced, Start};
+use super::lane::{Ended, Lane, Mail, Running, Turn};
 use super::upload::{Sending, Up};
 use super::{Client, Scratch};
 use crate::failure;
 use crate::io::Want;
-
-/// Policy hears of progress at most this often.
-const PROGRESS_EVERY_MS: u64 = 50;
-
-/// How an attempt ended for the call.
-pub(super) enum Ended {
-    /// Policy says how it goes on.
-    AskPolicy,
-    /// The response went down whole.
-    Whole,
-    /// The downstream left.
-    DownstreamGone,
-    /// Policy wants the downstream's connection closed.
-    CloseClient(ClientClose),
-    /// The request's body is not what its framing says.
-    RequestRefused(Refusal),
-}
-
-/// An attempt that runs.
-pub(super) struct Running {
-    pub id: AttemptId,
-    pub reused: bool,
-    pub told_end: bool,
-    /// Its head came first: the attempt beside it was cancelled.
-    pub won: bool,
-    /// Policy knows that the downstream is waited for.
-    pub stalled: bool,
-    committed: bool,
-    progress_at: Tick,
-    moved_at_progress: u64,
-}
-
-impl Running {
-    /// One that begins.
-    #[inline]
-    pub fn new(id: AttemptId, reused: bool, now: Tick) -> Running {
-        Running {
-            id,
-            reused,
-            told_end: false,
-            won: false,
-            committed: false,
-            stalled: false,
-            progress_at: now,
-            moved_at_progress: 0,
-        }
-    }
-
-    /// Whether policy is to hear of progress: `all` bytes have moved by `now`.
-    #[inline]
-    pub fn progressed(&mut self, now: Tick, all: u64) -> bool {
-        let due = now.nanos_since(self.progress_at) >= PROGRESS_EVERY_MS * 1_000_000;
-        if !due || all == self.moved_at_progress {
-            return false;
-        }
-        self.moved_at_progress = all;
-        self.progress_at = now;
-        true
-    }
-}
-
-/// An attempt and its connection, which may still be on its way to stand.
-pub(super) struct Lane {
-    pub run: Running,
-    pub stream: TcpStream,
-    pub connecting: bool,
-}
-
-/// What policy wants of an attempt that runs.
-pub(super) enum Mail {
-    Nothing,
-    Ended(Ended),
-    /// A second attempt beside it.
-    Hedge(Start),
-}
-
-/// What one look at both directions gave.
-pub(super) enum Turn {
-    Wait { down: Want, up: Want },
-    Ended(Ended),
-    Fail(Failure),
-    Tunnel,
-}
 
 impl Client<'_> {
     /// Run one attempt, and a hedge beside it if policy wants one.
@@ -354,9 +272,7 @@ impl Client<'_> {
                     }
                     Some(Turn::Ended(Ended::AskPolicy))
                 }
-                Some(Action::CloseClient { why, .. }) => {
-                    Some(Turn::Ended(Ended::CloseClient(why)))
-                }
+                Some(Action::CloseClient { why, .. }) => Some(Turn::Ended(Ended::CloseClient(why))),
                 Some(other) => {
                     debug_assert!(false, "no answer to a head: {other:?}");
                     None
@@ -380,7 +296,12 @@ impl Client<'_> {
         Ok(())
     }
 
-    pub(super) fn response_invalid(&self, call: &mut Call, refusal: Refusal, in_body: bool) -> Failure {
+    pub(super) fn response_invalid(
+        &self,
+        call: &mut Call,
+        refusal: Refusal,
+        in_body: bool,
+    ) -> Failure {
         call.broken = Some(refusal.rule);
         self.w.cells.refused(Sender::Upstream, refusal.rule.as_str());
         failure::late(if in_body { Cause::BodyIncomplete } else { Cause::ResponseInvalid })

@@ -9,8 +9,8 @@ use baleen_http1::{Framing, Method, Persist, RequestHead, Rule, Version};
 use baleen_policy::Action;
 use baleen_telemetry::{Sender, ShellCounter};
 
-use super::attempt::Ended;
 use super::download::Terms;
+use super::lane::Ended;
 use super::request::Passed;
 use super::{Client, Next, Scratch};
 use crate::access_log::Entry;

@@ -10,8 +10,8 @@ use baleen_base::AttemptId;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
-use super::attempt::{Ended, Mail};
 use super::hedge::Start;
+use super::lane::{Ended, Mail};
 use super::{Client, Scratch};
 use crate::failure;
 use crate::io::Want;

@@ -26,11 +26,12 @@ use baleen_policy::{Action, AttemptEvent};
 use baleen_telemetry::ShellCounter;
 use tokio::net::TcpStream;
 
-use super::attempt::{Ended, Lane, Running, Turn};
 use super::call::Call;
 use super::connect::{begin_connect, connected};
 use super::download::{Down, Download, Terms};
-use super::upload::{Resend, Sending};
+use super::lane::{Ended, Lane, Running, Turn};
+use super::replay::Resend;
+use super::upload::Sending;
 use super::{Client, Scratch};
 use crate::failure;
 use crate::io::{self, Want};
@@ -282,8 +283,7 @@ impl Client<'_> {
 
     /// Do what can be done for the second attempt. `None`: something happened that policy may have answered.
     fn look_at_second(&self, s: &mut Scratch, call: &mut Call, race: &mut Race) -> Option<Wants> {
-        let nothing =
-            Wants { down: Want::NOTHING, first: Want::NOTHING, second: Want::NOTHING };
+        let nothing = Wants { down: Want::NOTHING, first: Want::NOTHING, second: Want::NOTHING };
         let Some(second) = &mut race.second else { return Some(nothing) };
         let id = second.lane.run.id;
         let failure = match self.second_turn(s, call, second) {

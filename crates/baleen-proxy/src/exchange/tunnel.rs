@@ -11,7 +11,7 @@ use baleen_policy::{Action, AttemptEvent};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::attempt::Ended;
+use super::lane::Ended;
 use super::{Client, Scratch};
 use crate::buffers::{Buf, Growth};
 use crate::failure;

@@ -16,6 +16,7 @@ use baleen_http1::{BodyDecoder, Framing, Limits, Refusal};
 use tokio::net::TcpStream;
 
 use super::piece::{self, Piece};
+use super::replay::{Replay, Resend};
 use crate::body::{self, Observer, Way};
 use crate::buffers::{Buf, Growth};
 use crate::io::{self, Took};
@@ -367,52 +368,5 @@ impl Upload {
             }
             Ok(Took::End) | Err(_) => Some(Up::Gone),
         }
-    }
-}
-
-/// How far a request is that is sent beside the attempt at hand.
-#[derive(Default)]
-pub(crate) struct Resend {
-    piece: Piece,
-    begun: bool,
-    state: Sending,
-    /// Bytes written.
-    pub written: u64,
-}
-
-/// Content that was taken, for another try.
-#[derive(Default)]
-pub(crate) struct Replay {
-    /// All content so far; empty once something was not kept.
-    pub bytes: Vec<u8>,
-    bytes_max: usize,
-    keeping: bool,
-    /// Something was not kept since this was last looked at.
-    overflowed: bool,
-}
-
-impl Replay {
-    fn begin(&mut self, framing: Framing, bytes_max: usize) {
-        self.bytes.clear();
-        self.bytes_max = bytes_max;
-        self.keeping = match framing {
-            Framing::Length(n) => n <= bytes_max as u64,
-            _ => true,
-        };
-        self.overflowed = false;
-    }
-
-    /// Keep it, or give that up for the call.
-    fn content(&mut self, content: &[u8]) {
-        if content.is_empty() || (self.overflowed && !self.keeping) {
-            return;
-        }
-        if self.keeping && self.bytes.len() + content.len() <= self.bytes_max {
-            self.bytes.extend_from_slice(content);
-            return;
-        }
-        self.bytes.clear();
-        self.keeping = false;
-        self.overflowed = true;
     }
 }

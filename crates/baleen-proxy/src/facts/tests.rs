@@ -18,7 +18,7 @@ fn sender(trusted: bool) -> Sender {
 
 fn said_of(lines: &str, trusted: bool) -> Said {
     let mut found = Said::NOTHING;
-    request(&format!("GET / HTTP/1.1\nHost: a\n{lines}"), |view| {
+    request(format!("GET / HTTP/1.1\nHost: a\n{lines}").trim_end(), |view| {
         found = said(&view, sender(trusted), || UNIX);
     });
     found
@@ -113,7 +113,7 @@ fn tries_are_believed_from_anybody_and_the_highest_counts() {
 /// What is sent on of these lines: names and values.
 fn sent_on(lines: &str, what: &Onward) -> Vec<(String, String)> {
     let mut sent = Vec::new();
-    request(&format!("GET / HTTP/1.1\nHost: a\n{lines}"), |view| {
+    request(format!("GET / HTTP/1.1\nHost: a\n{lines}").trim_end(), |view| {
         let mut edits = Edits::new();
         onward(&view, what, || UNIX, &mut edits);
         let text = |b: &[u8]| String::from_utf8_lossy(b).to_ascii_lowercase();
@@ -197,7 +197,7 @@ fn a_fingerprint_is_of_method_host_path_and_query() {
 fn keys(lines: &str, by: &KeySource, address: &str) -> (u64, u64) {
     let address: IpAddr = address.parse().unwrap();
     let mut found = (0, 0);
-    request(&format!("GET / HTTP/1.1\nHost: a\n{lines}"), |view| {
+    request(format!("GET / HTTP/1.1\nHost: a\n{lines}").trim_end(), |view| {
         found = (key(&Secret::new(1), by, &view, address), sticky(by, &view, address));
     });
     found

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use baleen_base::{ClusterId, ListenerId, Pool};
+use baleen_base::{ClusterId, ListenerId, Pool, Shared as _, Tick};
 use baleen_config::{Network, RouteShell};
 use baleen_http1::Limits;
 use baleen_policy::Target;
@@ -67,6 +67,7 @@ pub fn proxy(upstreams: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Proxy
         priority: None,
     };
     change(&mut setup);
+    let pool = setup.route.pool;
     let mut registry = Registry::new();
     let listener = registry.listener("test").unwrap();
     let route = registry.route("/svc/test").unwrap();
@@ -101,6 +102,8 @@ pub fn proxy(upstreams: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Proxy
         observe: setup.observe,
     };
     let server = Server::start(plan).unwrap();
+    // One success, so that there is a floor of retries: after a start there are none until something went well.
+    server.ledger().deposit(route, Tick::ZERO + server.uptime(), &pool);
     let address = server.addresses()[0];
     Proxy { server, address, cluster }
 }

@@ -5,10 +5,14 @@
 
 mod aborts;
 mod bodies;
+mod facts;
 mod harness;
+mod hedges;
 mod hops;
 mod integrity;
 mod limits;
 mod ordinary;
+mod probes;
 mod retries;
+mod stage;
 mod upgrades;

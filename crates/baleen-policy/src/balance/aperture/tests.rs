@@ -91,8 +91,7 @@ fn huge_weights_and_numbers_of_peers_do_not_overflow() {
 #[test]
 fn the_random_order_differs_by_worker_and_stays_when_endpoints_come_and_go() {
     let build = |seed: u64, n: u32| {
-        let mut c =
-            cluster_with(balanced(Balance::Aperture(least_loaded(12))), &worker(None), &[]);
+        let mut c = cluster_with(balanced(Balance::Aperture(least_loaded(12))), &worker(None), &[]);
         let mut rng = Prng::new(seed);
         // The seed was drawn in the first refresh already: forget it.
         c.tables.aperture = Aperture::default();
@@ -156,8 +155,7 @@ fn the_width_follows_the_band_between_the_least_and_all() {
 
 #[test]
 fn another_inside_the_aperture_comes_before_one_outside() {
-    let mut c =
-        cluster_with(balanced(Balance::Aperture(least_loaded(4))), &worker(None), &[1; 50]);
+    let mut c = cluster_with(balanced(Balance::Aperture(least_loaded(4))), &worker(None), &[1; 50]);
     let mut rng = Prng::new(1);
     let inside: Vec<_> = c.tables.aperture.positions().iter().map(|&i| EndpointId(i)).collect();
     for _ in 0..100 {

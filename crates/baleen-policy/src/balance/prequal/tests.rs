@@ -1,6 +1,5 @@
 //! The rule, the pool's bounds, and the shape of the paper's result.
 
-extern crate std;
 use alloc::collections::BinaryHeap;
 use alloc::vec;
 use core::cmp::Reverse;
@@ -157,7 +156,9 @@ fn uses_follow_the_papers_formula() {
     let got = uses(&prequal(), 100);
     assert!((got - 2.0 / 1.52).abs() < 1e-9, "{got}");
     assert!((uses(&prequal(), 10) - USES_MAX).abs() < 1e-9, "room for all");
-    assert!((uses(&params::Prequal { probes_milli: 4000, ..prequal() }, 100_000) - 1.0).abs() < 1e-9);
+    assert!(
+        (uses(&params::Prequal { probes_milli: 4000, ..prequal() }, 100_000) - 1.0).abs() < 1e-9
+    );
 }
 
 /// Servers that share their time among their requests; every fourth has only half of it, because something else runs there.
@@ -170,6 +171,9 @@ struct Server {
     /// Smoothed times of requests by how many there were when they came, as a server reports them.
     latency: [f64; 64],
 }
+
+/// When, where, and of which epoch.
+type End = Reverse<(u64, usize, u64)>;
 
 struct Job {
     left: f64,
@@ -202,12 +206,18 @@ fn p99(how: Balance) -> f64 {
         (0..clients).map(|_| cluster_with(balanced(how), &worker, &vec![1; servers])).collect();
     let speed = |i: usize| if i % 4 == 0 { 0.5 } else { 1.0 };
     let mut ss: Vec<Server> = (0..servers)
-        .map(|i| Server { speed: speed(i), jobs: vec![], since: 0.0, epoch: 0, latency: core::array::from_fn(|n| n as f64 + 1.0) })
+        .map(|i| Server {
+            speed: speed(i),
+            jobs: vec![],
+            since: 0.0,
+            epoch: 0,
+            latency: core::array::from_fn(|n| n as f64 + 1.0),
+        })
         .collect();
     let capacity: f64 = ss.iter().map(|s| s.speed).sum();
     // Times in microseconds of a service time of 10 ms, so that they can be ordered as integers.
     let key = |t: f64| (t * 1e6) as u64;
-    let mut ends: BinaryHeap<Reverse<(u64, usize, u64)>> = BinaryHeap::new();
+    let mut ends: BinaryHeap<End> = BinaryHeap::new();
     let (mut now, mut took) = (0.0, Vec::new());
     let exp = |rng: &mut Prng| -libm::log(1.0 - rng.unit());
     for n in 0..calls {
@@ -261,7 +271,6 @@ fn with_many_clients_and_uneven_servers_the_tail_is_lower() {
     let probed = p99(Balance::Prequal(prequal()));
     let others =
         [Balance::Random, Balance::RoundRobin, Balance::LeastLoaded].map(|how| (how, p99(how)));
-    std::eprintln!("{probed} {others:?}");
     for (how, p99) in others {
         assert!(probed < 0.6 * p99, "{probed} against {p99} of {how:?}");
     }

@@ -1,6 +1,7 @@
 //! Verdicts by windows, and quarantines, over time. What the rules say of sums is tested in `outlier/tests.rs`.
 
 use super::*;
+use crate::WindowView;
 use crate::fleet::check::{CHECK_AFTER, SETTLE};
 use crate::fleet::quarantine::{BEGUN_MAX, PER};
 use crate::params::{LatencyOutlier, SuccessOutlier, SuccessRate};
@@ -376,6 +377,28 @@ fn one_rule_forgets_nothing_of_another() {
     b.settings(rate());
     b.seconds(1, &[(0, window(0, 100, 1))]);
     assert_eq!(b.capped(), [0, 0]);
+}
+
+#[test]
+fn what_can_be_seen() {
+    let see = |eject: EjectParams| {
+        let mut b = Bench::new(1, 2, eject);
+        b.see(0, 1, window(3, 1, 2));
+        b.see(0, 1, window(1, 0, 6));
+        let view = b.fleet.view(b.now);
+        b.pass(Duration::from_secs(11));
+        assert_eq!(b.fleet.view(b.now).clusters, [], "no longer");
+        view.clusters.first().map(|c| c.windows.clone())
+    };
+    let all = WindowView { requests: 5, ok_ppm: 800_000, timed: 4, mean_us: 3000 };
+    let attempts = WindowView { timed: 0, mean_us: 0, ..all };
+    let times = WindowView { requests: 0, ok_ppm: 0, ..all };
+    for (eject, seen) in
+        [(everything(), all), (rate(), attempts), (five(), attempts), (latency(), times)]
+    {
+        assert_eq!(see(eject), Some(alloc::vec![(EndpointId(1), seen)]));
+    }
+    assert_eq!(see(EjectParams { success_outlier: None, ..five() }), None);
 }
 
 fn poison(fingerprint: u32, seconds: u64) -> Observed {

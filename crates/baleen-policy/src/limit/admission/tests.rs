@@ -161,6 +161,9 @@ fn levels_by_hand() {
     assert_eq!(window(&mut a, &mut at, &keys, Some(20)), 7 * 128 + 116, "by 16 where nobody is");
     assert_eq!(window(&mut a, &mut at, &keys, None), 7 * 128 + 116, "nothing left the queue");
     assert_eq!(window(&mut a, &mut at, &keys, Some(0)), Event::ADMIT_ALL);
+    // As many as should go and not one more; with little traffic one at least.
+    assert_eq!(window(&mut a, &mut at, &[(0, 0, 95), (7, 100, 5)], Some(21)), 7 * 128 + 99);
+    assert_eq!(window(&mut a, &mut at, &[(0, 0, 2), (1, 0, 1), (4, 0, 1)], Some(21)), 4 * 128 - 1);
     // Not below the most urgent that came.
     let one = [(2, 9, 100)];
     assert_eq!(window(&mut a, &mut at, &one, Some(100)), 2 * 128 + 9);

@@ -132,8 +132,21 @@ fn an_empty_queue_does_not_stand() {
     }
     assert!(c.stands());
     c.left(&p, Tick::from_millis(103), long, true);
+    c.left(&p, Tick::from_millis(202), long, false);
+    assert!(c.stands(), "the interval is not over");
     c.left(&p, Tick::from_millis(203), long, false);
     assert!(!c.stands());
+}
+
+#[test]
+fn a_target_above_the_interval_counts_as_the_interval() {
+    let p = CoDel { target: Duration::from_millis(200), interval: Duration::from_millis(100) };
+    let mut c = CoDelState::default();
+    for ms in [1, 2] {
+        c.left(&p, Tick::from_millis(ms), Duration::from_millis(150), false);
+    }
+    assert!(c.stands() && c.refuses(&p, Duration::from_millis(201)));
+    assert!(!c.refuses(&p, Duration::from_millis(200)));
 }
 
 /// Newest first, the waits of those served say nothing: the oldest's do.

@@ -78,7 +78,22 @@ fn lets_all_through_below_the_plateau() {
     }
 }
 
-/// A short outage is over when the upstream is back; one longer than the window takes a minute and a half.
+/// What was granted in a recovery ends with it, or with a long silence.
+#[test]
+fn trust_ends() {
+    let mut w = World::new(200, 0.0);
+    w.run(500.0, 180);
+    w.capacity = 1000.0;
+    w.run(500.0, 60);
+    assert!(w.t.trust > 0);
+    let mut silent = w.t.clone();
+    silent.call(&w.p, w.now + Duration::from_secs(126), &mut w.rng);
+    assert_eq!((silent.trust, silent.calls), (0, 1));
+    w.run(500.0, 150);
+    assert_eq!(w.t.trust, 0);
+}
+
+/// A short outage is over when the upstream is back; one longer than the window less than a minute.
 #[test]
 fn recovers() {
     let mut w = World::new(200, 1000.0);
@@ -96,7 +111,8 @@ fn recovers() {
     let silent = w.run(500.0, 60);
     assert!((60..=100).contains(&silent.sent), "about one a second: {}", silent.sent);
     w.capacity = 1000.0;
-    w.run(500.0, 90);
+    w.run(500.0, 60);
+    assert!((1..=7).contains(&w.t.trust), "only as far as was needed: {}", w.t.trust);
     assert_eq!(w.run(500.0, 60).sent, 30_000);
 
     // The next outage soon after is noticed within a window and a few parts all the same.

@@ -1,0 +1,65 @@
+//! Checks of one listener.
+//!
+//! Tested: in `tests/it/`.
+
+use std::time::Duration;
+
+use super::{danger, no_effect};
+use crate::diagnostic::{Diagnostic, Findings};
+use crate::listener::{DEADLINE_SKEW, ReadListener};
+use crate::span::At;
+
+/// Clocks of machines that keep their time at all are nearer than this.
+const SKEW_USUAL: Duration = Duration::from_secs(10);
+
+/// One listener and its rules.
+pub(super) fn one(read: &ReadListener, findings: &mut Findings) {
+    let rules = &read.listener.rules;
+    for (i, (rule, (place, _))) in rules.iter().zip(&read.rules).enumerate() {
+        let earlier = rules.iter().zip(&read.rules).take(i).find(|(r, _)| r.covers(rule));
+        if let Some((_, (first, _))) = earlier {
+            let warning = Diagnostic::warning(place, "this rule is never used")
+                .label("the first rule that matches wins");
+            findings.push(warning.related(first, "this one matches all that it would"));
+        }
+    }
+    let limits = &read.listener.limits;
+    if limits.request_line_bytes > limits.head_bytes {
+        let place =
+            read.request_line_bytes.as_ref().or(read.head_bytes.as_ref()).map(|at| &at.place);
+        if let Some(place) = place {
+            let warning = Diagnostic::warning(place, "a request line can never be so long");
+            findings.push(
+                warning.label("`request_line_bytes` is above `head_bytes`, which counts it too"),
+            );
+        }
+    }
+    callers(read, findings);
+    if let (Some(At { value: 0, .. }), Some(grace)) = (&read.min_rate, &read.min_rate_grace) {
+        findings.push(no_effect(grace, "`min_rate_grace`", "`min_rate` is off"));
+    }
+}
+
+fn callers(read: &ReadListener, findings: &mut Findings) {
+    for at in &read.trusted_callers {
+        if at.value.prefix == 0 {
+            findings.push(danger(
+                &at.place,
+                "every caller is trusted",
+                "these are all addresses",
+                "whoever can connect can make its requests most urgent and choose their deadlines",
+            ));
+        }
+    }
+    let Some(skew) = &read.deadline_skew else { return };
+    if read.trusted_callers.is_empty() && skew.value != DEADLINE_SKEW {
+        findings.push(no_effect(&skew.place, "`deadline_skew`", "nobody is in `trusted_callers`"));
+    } else if skew.value > SKEW_USUAL {
+        findings.push(danger(
+            &skew.place,
+            "a large skew of clocks",
+            "deadlines are believed as this much later than they say",
+            "work is done for callers that left long ago; better keep the clocks together",
+        ));
+    }
+}
