@@ -58,6 +58,11 @@ pub struct ClusterView {
     pub in_flight: u64,
     /// Calls that wait for a slot, over all workers.
     pub queued: u64,
+    /// Attempts that may be in flight, over all workers: the fixed limit, or where the one that moves stands. Of workers that
+    /// know of different ones, the lowest.
+    pub slots: u64,
+    /// The level up to which calls are admitted; 1023 admits all. Of workers that differ, the lowest.
+    pub admission: u16,
     /// Too few endpoints are usable, so all are used.
     pub panic: bool,
     /// Its endpoints.
@@ -81,6 +86,19 @@ pub struct EndpointView {
     pub latency_ewma_us: Option<u64>,
     /// Idle connections, over all workers.
     pub idle_connections: u64,
+    /// What rules of ejection that look at windows know of it; none when there is no such rule, or no traffic lately.
+    pub window: Option<Window>,
+}
+
+/// What became of an endpoint's attempts lately, over all workers.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub struct Window {
+    /// Attempts that succeeded or failed; 0 when no rule counts them.
+    pub requests: u32,
+    /// Share of them that succeeded, in percent; none when there were none.
+    pub ok_percent: Option<f64>,
+    /// Mean time to the response head; none when no rule asks for it, or nothing was timed.
+    pub mean_us: Option<u32>,
 }
 
 /// How an endpoint stands.

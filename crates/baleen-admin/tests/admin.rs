@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use baleen_admin::{
     Admin, CONNECTIONS_MAX, ClusterView, Clusters, EndpointView, HEAD_BYTES_MAX, Health, Out,
-    Readiness, Views,
+    Readiness, Views, Window,
 };
 use baleen_base::WorkerId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,6 +36,7 @@ impl Views for Shown {
             in_flight: 3,
             latency_ewma_us: Some(1500),
             idle_connections: 4,
+            window: Some(Window { requests: 40, ok_percent: Some(62.5), mean_us: None }),
         };
         let name = "files/web".to_owned();
         let endpoints = vec![endpoint];
@@ -45,6 +46,8 @@ impl Views for Shown {
                 version: 7,
                 in_flight: 3,
                 queued: 1,
+                slots: 1024,
+                admission: 1023,
                 panic: false,
                 endpoints,
             }],
@@ -145,7 +148,8 @@ async fn clusters_as_json() {
     let admin = Running::start(Readiness::default()).await;
     let answer = admin.ask("GET", "/clusters").await;
     let want = serde_json::json!({ "clusters": [{
-        "name": "files/web", "version": 7, "in_flight": 3, "queued": 1, "panic": false,
+        "name": "files/web", "version": 7, "in_flight": 3, "queued": 1, "slots": 1024,
+        "admission": 1023, "panic": false,
         "endpoints": [{
             "address": "10.0.0.1:80", "weight": 2, "state": "ejected",
             "ejected": {
@@ -153,6 +157,7 @@ async fn clusters_as_json() {
                 "until_trial_seconds": 2.5, "nth": 1,
             },
             "in_flight": 3, "latency_ewma_us": 1500, "idle_connections": 4,
+            "window": { "requests": 40, "ok_percent": 62.5, "mean_us": null },
         }],
     }]});
     assert_eq!((answer.status, answer.json()), (200, want));

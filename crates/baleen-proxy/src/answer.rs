@@ -29,6 +29,7 @@
 use std::time::Duration;
 
 use baleen_base::{Cause, ClientClose, RefusalKind, RetryDenied};
+use baleen_config::StaticAnswer;
 use baleen_http1::{Local, Persist, Rule, local_response};
 use baleen_policy::Refusal;
 
@@ -189,6 +190,28 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// The value of `Proxy-Status`.
+    #[must_use]
+    pub fn proxy_status(&self) -> &[u8] {
+        self.fields().find(|(name, _)| *name == b"Proxy-Status").map_or(&[], |(_, value)| value)
+    }
+
+    /// Appends the head of a fixed answer that takes this one's place: it says why, as this one would.
+    pub fn push_fixed_head(&self, out: &mut Vec<u8>, fixed: &StaticAnswer, persist: Persist) {
+        let local = Local {
+            status: fixed.status,
+            content_type: &fixed.content_type,
+            body: &fixed.body,
+            to_head: true,
+            persist,
+        };
+        let waits = matches!(fixed.status, 429 | 503);
+        let fields = self.fields().filter(|(name, _)| waits || *name != b"Retry-After");
+        local_response(out, &local, fields);
+    }
+}
+
 /// The error word for a failure after the response head went downstream, for logs.
 #[must_use]
 pub fn error_of_cause(cause: Cause) -> &'static str {
@@ -328,7 +351,9 @@ fn hint(why: Why<'_>) -> Option<&'static str> {
                 "try again later, and less often: the upstream is overloaded"
             }
             (RefusalKind::DeadlineExceeded, _) => "allow more time, or ask sooner",
-            (RefusalKind::Quarantined, _) => "find out why the upstream dies of it before trying again",
+            (RefusalKind::Quarantined, _) => {
+                "find out why the upstream dies of it before trying again"
+            }
             (RefusalKind::TotalTimeout, _) => {
                 "raise the route's total_timeout if the service may take this long"
             }

@@ -18,9 +18,12 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::SyncSender;
 use std::task::Waker;
 
-use baleen_base::{AttemptId, CallId, ClientId, ClusterId, ConnId, Event, Failure, ListenerId, Sink, Tick};
+use baleen_base::{
+    AttemptId, CallId, ClientId, ClusterId, ConnId, Event, Failure, ListenerId, Sink, Tick,
+};
 use baleen_policy::{
-    Action, AttemptFacts, AttemptEvent, CallFacts, ClientEvent, Engine, Input, Ledger, Recording, View,
+    Action, AttemptEvent, AttemptFacts, CallFacts, ClientEvent, Engine, Input, Ledger, Recording,
+    View,
 };
 use baleen_telemetry::{ShellCounter, WorkerCells};
 use tokio::net::TcpStream;

@@ -116,12 +116,7 @@ pub fn said(view: &impl FieldView, sender: Sender, unix_nanos: impl Fn() -> u64)
 }
 
 #[cold]
-fn read(
-    view: &impl FieldView,
-    fields: u128,
-    sender: Sender,
-    unix_nanos: impl Fn() -> u64,
-) -> Said {
+fn read(view: &impl FieldView, fields: u128, sender: Sender, unix_nanos: impl Fn() -> u64) -> Said {
     let mut said = Said::NOTHING;
     for i in indices(fields) {
         let (name, value) = view.field(i);
@@ -376,9 +371,8 @@ fn header<'v>(view: &'v impl FieldView, name: &str) -> Option<&'v [u8]> {
 fn cookie<'v>(view: &'v impl FieldView, name: &str) -> Option<&'v [u8]> {
     let fields = indices(view.find(b"cookie"));
     let mut pairs = fields.flat_map(|i| view.field(i).1.split(|b| *b == b';'));
-    let value = pairs.find_map(|pair| {
-        pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")
-    })?;
+    let value = pairs
+        .find_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
     (!value.is_empty()).then_some(value)
 }
 

@@ -71,7 +71,7 @@ fn wait(text: &[u8], unix_seconds: impl FnOnce() -> u64) -> Option<Duration> {
 }
 
 /// Seconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT`. The day of the week is not looked at.
-fn date(text: &[u8]) -> Option<u64> {
+pub(crate) fn date(text: &[u8]) -> Option<u64> {
     let text: &[u8; 29] = text.try_into().ok()?;
     let plain = |at: usize, want: &[u8]| text.get(at..at + want.len()) == Some(want);
     let marks: [(usize, &[u8]); 7] =

@@ -15,6 +15,7 @@
 //! | `conns` | connections to upstreams, in use and idle |
 //! | `head`, `edits`, `identify`, `directory`, `forward`, `answer`, `access_log` | stages, the same for every HTTP version |
 //! | `probe` | asks endpoints how loaded they are |
+//! | `stale` | old answers for when nothing else is left |
 //! | `facts`, `hints`, `hash` | what requests and response heads say to policy |
 //! | `failure` | errors of input and output as policy's three facts |
 //! | `body` | what an observer of bodies sees |
@@ -46,6 +47,7 @@ mod io;
 mod listen;
 mod probe;
 mod server;
+mod stale;
 mod worker;
 
 pub use listen::ListenerPlan;

@@ -5,12 +5,16 @@
 //! other answer, and none within `probe_timeout`, is told to policy as no answer. Policy hears of an answer when its head is
 //! there; the body is read after that and thrown away.
 //!
+//! One probe of an endpoint is in flight at a time: whoever asks meanwhile gets the same answer, which is as fresh as it comes.
+//! So an endpoint that hangs costs one connection, and keeps no other from being probed.
+//!
 //! Connections are kept for further probes, apart from those of policy's pool. One that was closed meanwhile is replaced once.
 //!
-//! Bounds: `PROBES_MAX` probes asked for or in flight in one worker, more are answered at once with nothing; `KEPT_MAX` kept
-//! connections, each for at most `KEPT_FOR`, beyond that the oldest is closed; `HEAD_BYTES_MAX` of heads and `BODY_BYTES_MAX` of a
-//! body, more closes the connection. Not here: whom to probe and what follows from it (policy). Tested: below and in
-//! `tests/it/probes.rs`.
+//! Bounds: `PROBES_MAX` endpoints being probed by one worker and `JOINED_MAX` times that one of them is asked for meanwhile;
+//! what is above is answered at once with nothing. `KEPT_MAX` kept connections, each for at most `KEPT_FOR`, beyond that the
+//! oldest is closed. `HEAD_BYTES_MAX` of heads and `BODY_BYTES_MAX` of a body; more closes the connection.
+//!
+//! Not here: whom to probe and what follows from it (policy). Tested: below and in `tests/it/probes.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -30,8 +34,10 @@ use tokio::time::timeout;
 
 use crate::worker::Worker;
 
-/// Probes of one worker that were asked for and not yet ended.
-pub(crate) const PROBES_MAX: usize = 64;
+/// Endpoints that one worker probes at a time.
+const PROBES_MAX: usize = 64;
+/// How often policy may ask for one of them until it has answered.
+const JOINED_MAX: u32 = 1024;
 /// Connections kept by one worker.
 const KEPT_MAX: usize = 64;
 /// How long a connection is kept without being used.
@@ -48,19 +54,31 @@ const FIELD: &[u8] = b"baleen-load";
 /// Endpoints that policy wants to be probed.
 #[derive(Default)]
 pub(crate) struct Asked {
-    list: RefCell<VecDeque<(ClusterId, EndpointId)>>,
-    running: Cell<usize>,
+    list: RefCell<Vec<Wanted>>,
     prober: Cell<Option<Waker>>,
 }
 
+struct Wanted {
+    cluster: ClusterId,
+    endpoint: EndpointId,
+    /// How often policy has asked and was not answered.
+    asked: u32,
+    running: bool,
+}
+
 impl Asked {
-    /// One more; false when there are too many.
+    /// Policy asks; false when there are too many.
     pub fn ask(&self, cluster: ClusterId, endpoint: EndpointId) -> bool {
         let mut list = self.list.borrow_mut();
-        if list.len() + self.running.get() >= PROBES_MAX {
+        if let Some(wanted) = list.iter_mut().find(|wanted| wanted.endpoint == endpoint) {
+            let more = wanted.asked < JOINED_MAX;
+            wanted.asked += u32::from(more);
+            return more;
+        }
+        if list.len() >= PROBES_MAX {
             return false;
         }
-        list.push_back((cluster, endpoint));
+        list.push(Wanted { cluster, endpoint, asked: 1, running: false });
         if let Some(prober) = self.prober.take() {
             prober.wake();
         }
@@ -69,21 +87,31 @@ impl Asked {
 
     /// The next one, which runs from now on.
     async fn next(&self) -> (ClusterId, EndpointId) {
-        poll_fn(|cx| match self.list.borrow_mut().pop_front() {
-            Some(next) => {
-                self.running.set(self.running.get() + 1);
-                Poll::Ready(next)
-            }
-            None => {
+        poll_fn(|cx| {
+            let mut list = self.list.borrow_mut();
+            let Some(wanted) = list.iter_mut().find(|wanted| !wanted.running) else {
                 self.prober.set(Some(cx.waker().clone()));
-                Poll::Pending
-            }
+                return Poll::Pending;
+            };
+            wanted.running = true;
+            Poll::Ready((wanted.cluster, wanted.endpoint))
         })
         .await
     }
 
-    fn ended(&self) {
-        self.running.set(self.running.get().saturating_sub(1));
+    /// An answer is here: how often it is to be told.
+    fn answered(&self, endpoint: EndpointId) -> u32 {
+        let mut list = self.list.borrow_mut();
+        let wanted = list.iter_mut().find(|wanted| wanted.endpoint == endpoint);
+        wanted.map_or(0, |wanted| std::mem::take(&mut wanted.asked))
+    }
+
+    /// The connection is free again; false when policy has asked once more meanwhile.
+    fn ended(&self, endpoint: EndpointId) -> bool {
+        let mut list = self.list.borrow_mut();
+        let all = list.len();
+        list.retain(|wanted| wanted.endpoint != endpoint || wanted.asked > 0);
+        list.len() < all
     }
 }
 
@@ -97,8 +125,12 @@ pub(crate) async fn probes(w: Rc<Worker>) {
             Ok((cluster, endpoint)) => {
                 let (w, kept) = (Rc::clone(&w), Rc::clone(&kept));
                 drop(tokio::task::spawn_local(async move {
-                    probe(&w, &kept, cluster, endpoint).await;
-                    w.driver.probes.ended();
+                    loop {
+                        probe(&w, &kept, cluster, endpoint).await;
+                        if w.driver.probes.ended(endpoint) {
+                            return;
+                        }
+                    }
                 }));
             }
             Err(_) => kept.forget(Instant::now()),
@@ -123,7 +155,9 @@ async fn probe(w: &Worker, kept: &Kept, cluster: ClusterId, endpoint: EndpointId
         Ok(None) | Err(_) => (None, None),
     };
     w.driver.tick();
-    w.driver.input(Input::Probed(cluster, endpoint, load));
+    for _ in 0..w.driver.probes.answered(endpoint) {
+        w.driver.input(Input::Probed(cluster, endpoint, load));
+    }
     if let Some(mut link) = link
         && let Ok(true) = timeout(patience, link.rest()).await
     {

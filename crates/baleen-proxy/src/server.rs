@@ -138,6 +138,7 @@ impl Server {
     ) -> Result<(), StartError> {
         let mut seeds = Prng::new(plan.seed);
         let secret = Secret::new(seeds.bits());
+        let stale = Arc::default();
         let load = Arc::new(Load::new(self.workers));
         let inboxes: Arc<[Inbox]> = (0..self.workers).map(|_| Inbox::default()).collect();
         let mut listeners = transpose(bound, self.workers);
@@ -165,6 +166,7 @@ impl Server {
                 cells: Some(cells),
                 seed: seeds.bits(),
                 secret,
+                stale: Arc::clone(&stale),
                 directory: Arc::clone(&plan.directory),
                 params: Arc::clone(&plan.params),
                 observe: plan.observe.clone(),

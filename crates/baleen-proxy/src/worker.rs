@@ -20,6 +20,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use baleen_base::{ClusterId, Prng, RouteId, TargetId, Tick, WorkerId};
+use baleen_config::RouteShell;
 use baleen_http1::Limits;
 use baleen_policy::params::{Params, RouteParams};
 use baleen_policy::{EndpointSet, FleetVerdict, Input, Recording, Target, View};
@@ -38,6 +39,7 @@ use crate::hash::Secret;
 use crate::inbox::Inbox;
 use crate::listen::{self, Handed, Load, Site};
 use crate::probe;
+use crate::stale::Shelves;
 
 /// Commands that wait for a worker.
 pub(crate) const COMMANDS_MAX: usize = 1024;
@@ -92,6 +94,8 @@ pub(crate) struct Worker {
     rng: RefCell<Prng>,
     /// The process's key for hashes.
     pub secret: Secret,
+    /// Old answers of all workers.
+    pub stale: Arc<Shelves>,
     sites: Vec<Rc<Site>>,
 }
 
@@ -106,6 +110,7 @@ pub(crate) struct Start {
     pub cells: Option<WorkerCells>,
     pub seed: u64,
     pub secret: Secret,
+    pub stale: Arc<Shelves>,
     pub directory: Arc<Directory>,
     pub params: Arc<Params>,
     pub sites: Vec<SiteParts>,
@@ -156,6 +161,7 @@ impl Worker {
             date: Cell::new((Tick::ZERO, [b' '; HTTP_DATE_BYTES])),
             rng: RefCell::new(Prng::new(start.seed)),
             secret: start.secret,
+            stale: Arc::clone(&start.stale),
             sites: sites.collect(),
         }
     }
@@ -242,7 +248,11 @@ impl Worker {
                 *self.replay_bytes.borrow_mut() = replay_bytes(&params);
                 self.driver.input(Input::Reconfigure(params));
             }
-            Command::Directory(directory) => *self.directory.borrow_mut() = directory,
+            Command::Directory(directory) => {
+                let keeps = |shell: &Arc<RouteShell>| shell.stale.is_some();
+                self.stale.retain(|route| directory.route_shell(route).is_some_and(keeps));
+                *self.directory.borrow_mut() = directory;
+            }
             // Who asked may have given up waiting.
             Command::View(to) => drop(to.try_send((self.me, self.driver.view()))),
             Command::Recording(to) => drop(to.try_send(self.driver.recording())),

@@ -72,6 +72,14 @@ families! {
         "Retries scheduled, by what the try before died of.";
     DENIED Counter "baleen_retries_denied_total" ["route" "reason"]
         "Failed tries that were not tried again, by reason.";
+    REQUEUES Counter "baleen_requeues_total" ["route" "cause"]
+        "Calls sent to another connection or endpoint because nothing of them had been sent, by what went wrong.";
+    HEDGES Counter "baleen_hedges_total" ["route"]
+        "Second attempts started beside a slow first one.";
+    HEDGES_WON Counter "baleen_hedges_won_total" ["route"]
+        "Hedged calls that were answered by the second attempt.";
+    FALLBACKS Counter "baleen_fallbacks_total" ["route"]
+        "Calls of this route that went to its fallback instead of being refused.";
     ATTEMPTS Counter "baleen_attempts_total" ["cluster" "endpoint" "connection"]
         "Attempts started, on a new or a reused connection.";
     ATTEMPT_RESPONSES Counter "baleen_attempt_responses_total" ["cluster" "endpoint" "class"]
@@ -100,6 +108,12 @@ families! {
         "Calls that left the queue without a slot.";
     QUEUE_WAIT Histogram "baleen_queue_wait_seconds" ["cluster"]
         "How long calls waited for a slot, those included that gave up.";
+    LIMIT Gauge "baleen_cluster_concurrency_limit" ["cluster"]
+        "Attempts that may be in flight, where the limit moves (adaptive). Left out until it has moved.";
+    ADMISSION Gauge "baleen_cluster_admission_level" ["cluster"]
+        "Level up to which calls are admitted, of the worker that admits fewest: 1023 admits all. Left out until it has moved.";
+    QUARANTINES Counter "baleen_quarantines_total" ["cluster"]
+        "Kinds of requests put under quarantine because endpoints died under one of them.";
     EJECTIONS Counter "baleen_ejections_total" ["cluster" "endpoint" "reason"]
         "Endpoints ejected for all workers.";
     CAPPED Counter "baleen_ejections_capped_total" ["cluster" "endpoint"]
@@ -114,6 +128,8 @@ families! {
         "1 while too few endpoints are usable and a worker uses all of them.";
     PANICS Counter "baleen_panics_total" ["cluster"]
         "How often a worker began to use all endpoints because too few were usable.";
+    PROBES Counter "baleen_probes_total" ["cluster" "endpoint" "result"]
+        "Questions to endpoints how loaded they are, by whether an answer came that says it.";
     ENDPOINTS Gauge "baleen_cluster_endpoints" ["cluster"]
         "Endpoints of the newest set that a worker has.";
     CLIENTS_ACCEPTED Counter "baleen_client_connections_accepted_total" ["listener"]
@@ -186,7 +202,7 @@ pub fn reference_markdown() -> String {
          have label values of their own, in the order in which they were configured or found. The rest is added up under the \
          value `other`, and so are endpoints that have left their cluster. At most {RULES_MAX} rules are told apart for each \
          sender. Series that would be zero are left out where a label names a cause, a rule, an exact status, \
-         a reason of policy or one of the classes 1xx and other.\n\n\
+         a reason of policy, how a probe ended, or one of the classes 1xx and other.\n\n\
          ## Histograms\n\n\
          Durations are kept in {BUCKETS} buckets of at most 5 % width. The bounds shown are edges of these, so the counts are \
          exact: {} seconds. A request that lasts longer than 71 minutes counts as 71 minutes in the buckets, and as what it \

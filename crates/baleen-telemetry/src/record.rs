@@ -2,11 +2,16 @@
 //!
 //! Not here: the cells (`cells.rs`). Tested: `tests/text.rs`, `tests/threads.rs`.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use baleen_base::{Cause, ClusterId, Event};
 
-use crate::cells::{Cells, Count, STATUSES, cluster, endpoint, listener, route};
+use crate::cells::{Cells, Count, Moved, STATUSES, cluster, endpoint, listener, route};
 use crate::hist::HistCells;
 use crate::words::{class, client_close, conn_close, denied, ejection, refusal};
+
+/// Moves of limits so far, of all workers: a limit is the process's, and what the last worker said of it holds.
+static MOVES: AtomicU64 = AtomicU64::new(0);
 
 /// The position of a status among the exact ones.
 #[inline]
@@ -57,22 +62,23 @@ pub(crate) fn record(cells: &Cells, event: Event) {
         | Event::RetryDenied { .. }
         | Event::CallRefused { .. }
         | Event::CallBroken { .. }
-        | Event::CallAbandoned { .. } => call(cells, event),
+        | Event::CallAbandoned { .. }
+        | Event::Requeued { .. }
+        | Event::HedgeStarted { .. }
+        | Event::HedgeEnded { .. }
+        | Event::FellBack { .. } => call(cells, event),
         Event::Ejected { .. }
         | Event::EjectionCapped { .. }
         | Event::TrialGranted { .. }
         | Event::Restored { .. }
         | Event::Panic { .. }
-        | Event::EndpointsChanged { .. } => health(cells, event),
-        Event::Requeued { .. }
-        | Event::HedgeStarted { .. }
-        | Event::HedgeEnded { .. }
-        | Event::FellBack { .. }
+        | Event::EndpointsChanged { .. }
         | Event::Quarantined { .. }
         | Event::LimitMoved { .. }
         | Event::AdmissionMoved { .. }
-        | Event::ProbeSent { .. }
-        | Event::ProbeEnded { .. } => {}
+        | Event::ProbeEnded { .. } => health(cells, event),
+        // Its end is counted, by how it ended.
+        Event::ProbeSent { .. } => {}
     }
 }
 
@@ -114,6 +120,12 @@ fn call(cells: &Cells, event: Event) {
             cells_r.latency.record(took);
         }
         Event::CallAbandoned { route: r, .. } => cells.route(r).row.add(route::ABANDONED),
+        Event::Requeued { route: r, cause, .. } => {
+            cells.route(r).row.add(route::REQUEUED + cause.index());
+        }
+        Event::HedgeStarted { route: r, .. } => cells.route(r).row.add(route::HEDGES),
+        Event::HedgeEnded { route: r, won: true, .. } => cells.route(r).row.add(route::HEDGES_WON),
+        Event::FellBack { route: r, .. } => cells.route(r).row.add(route::FELL_BACK),
         _ => {}
     }
 }
@@ -146,6 +158,19 @@ fn health(cells: &Cells, event: Event) {
         }
         Event::EndpointsChanged { cluster: c, version, endpoints } => {
             changed(cells, c, version, endpoints);
+        }
+        Event::Quarantined { cluster: c, .. } => cells.cluster(c).row.add(cluster::QUARANTINES),
+        Event::LimitMoved { cluster: c, limit } => {
+            let [nth, to] = &cells.cluster(c).moved.get_or(Moved::new).limit;
+            to.set(u64::from(limit));
+            nth.set(MOVES.fetch_add(1, Relaxed) + 1);
+        }
+        Event::AdmissionMoved { cluster: c, level } => {
+            cells.cluster(c).moved.get_or(Moved::new).admission.set(u64::from(level) + 1);
+        }
+        Event::ProbeEnded { cluster: c, endpoint: e, ok } => {
+            let at = if ok { endpoint::PROBES_OK } else { endpoint::PROBES_FAILED };
+            cells.endpoint(c, e).row.add(at);
         }
         _ => {}
     }

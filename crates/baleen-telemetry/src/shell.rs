@@ -49,6 +49,10 @@ shell_counters! {
     ExtraResponseBytes "baleen_extra_response_bytes_total" "Bytes that upstreams sent after the end of a response; the connection is closed.";
     /// Lines that the access log could not take.
     AccessLogDropped "baleen_access_log_dropped_total" "Access log lines dropped because the log could not keep up.";
+    /// Old answers served in place of failures.
+    DegradedStale "baleen_degraded_stale_total" "Old answers that were served because nothing else was left.";
+    /// Fixed answers served in place of failures.
+    DegradedStatic "baleen_degraded_static_total" "Fixed answers that were served because nothing else was left.";
 }
 
 macro_rules! shell_gauges {

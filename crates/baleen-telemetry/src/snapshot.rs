@@ -154,6 +154,24 @@ impl RouteCounts {
         part(&self.row, route::RETRIED, CAUSES)
     }
 
+    /// Calls sent elsewhere because nothing of them had been sent.
+    #[must_use]
+    pub fn requeues(&self) -> u64 {
+        part(&self.row, route::REQUEUED, CAUSES)
+    }
+
+    /// Second attempts beside slow first ones.
+    #[must_use]
+    pub const fn hedges(&self) -> u64 {
+        self.row[route::HEDGES]
+    }
+
+    /// Calls that went to another route instead of being refused.
+    #[must_use]
+    pub const fn fallbacks(&self) -> u64 {
+        self.row[route::FELL_BACK]
+    }
+
     pub(crate) fn merge(&mut self, other: &Self) {
         sum_rows(&mut self.row, &other.row);
         self.latency.merge(&other.latency);
@@ -172,6 +190,10 @@ pub struct ClusterCounts {
     pub wait: Hist,
     /// The newest version of its endpoints that a worker has, if any, and their number.
     pub endpoints: Option<(u64, u64)>,
+    /// Where the concurrency limit stands that moves, after which move of the process; `None` as long as it did not move.
+    pub limit: Option<(u64, u64)>,
+    /// The lowest level up to which a worker admits calls; `None` as long as none moved it.
+    pub admission: Option<u64>,
 }
 
 impl ClusterCounts {
@@ -200,6 +222,12 @@ impl ClusterCounts {
         if let Some([version, count]) = cells.version.get() {
             self.endpoints = self.endpoints.max(Some((version.get(), count.get())));
         }
+        if let Some(moved) = cells.moved.get() {
+            let [nth, limit] = [moved.limit[0].get(), moved.limit[1].get()];
+            self.limit = self.limit.max((nth > 0).then_some((nth, limit)));
+            let level = moved.admission.get().checked_sub(1);
+            self.admission = self.admission.into_iter().chain(level).min();
+        }
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
@@ -210,6 +238,8 @@ impl ClusterCounts {
         // For what is shown together: versions of different clusters mean nothing, the endpoints add up.
         let both = self.endpoints.zip(other.endpoints);
         self.endpoints = both.map(|(a, b)| (0, a.1 + b.1)).or(self.endpoints).or(other.endpoints);
+        self.limit = self.limit.max(other.limit);
+        self.admission = self.admission.into_iter().chain(other.admission).min();
     }
 }
 

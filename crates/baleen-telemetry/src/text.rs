@@ -255,6 +255,19 @@ fn tries(text: &mut Text, rows: &BTreeMap<&str, RouteCounts>) {
             text.some(&f::DENIED, &[name, why.as_str()], r.row[route::DENIED + i]);
         }
     }
+    text.family(&f::REQUEUES);
+    for (name, r) in rows {
+        for i in 0..CAUSES {
+            text.some(&f::REQUEUES, &[name, cause_word(i)], r.row[route::REQUEUED + i]);
+        }
+    }
+    let count = |text: &mut Text, f: &Family, at: usize| {
+        text.family(f);
+        rows.iter().for_each(|(name, r)| text.sample(f, &[name], r.row[at]));
+    };
+    count(text, &f::HEDGES, route::HEDGES);
+    count(text, &f::HEDGES_WON, route::HEDGES_WON);
+    count(text, &f::FALLBACKS, route::FELL_BACK);
 }
 
 fn clusters(text: &mut Text, snapshot: &Snapshot, names: &dyn Names) {
@@ -294,16 +307,32 @@ fn clusters(text: &mut Text, snapshot: &Snapshot, names: &dyn Names) {
     count(text, &f::QUEUED, |c| c.row[cluster::QUEUED]);
     count(text, &f::QUEUE_GIVEN_UP, |c| c.row[cluster::GAVE_UP]);
     hist(text, &f::QUEUE_WAIT, |c| &c.wait);
+    moved(text, &rows);
+    count(text, &f::QUARANTINES, |c| c.row[cluster::QUARANTINES]);
     ejections(text, &ends);
     text.family(&f::PANIC);
     for (name, c) in rows.iter().filter(|(name, _)| **name != OTHER) {
         text.sample(&f::PANIC, &[name], u64::from(c.panic()));
     }
     count(text, &f::PANICS, |c| c.row[cluster::PANICS]);
+    probes(text, &ends);
     text.family(&f::ENDPOINTS);
     for (name, c) in &rows {
         c.endpoints.iter().for_each(|(_, n)| text.sample(&f::ENDPOINTS, &[name], *n));
     }
+}
+
+/// Levels that move. They are no sums, so there is none for `other`.
+fn moved(text: &mut Text, rows: &BTreeMap<&str, ClusterCounts>) {
+    let own = || rows.iter().filter(|(name, _)| **name != OTHER);
+    text.family(&f::LIMIT);
+    own().for_each(|(name, c)| {
+        c.limit.iter().for_each(|(_, n)| text.sample(&f::LIMIT, &[name], *n));
+    });
+    text.family(&f::ADMISSION);
+    own().for_each(|(name, c)| {
+        c.admission.iter().for_each(|n| text.sample(&f::ADMISSION, &[name], *n));
+    });
 }
 
 type Ends<'a> = BTreeMap<(&'a str, &'a str), EndpointCounts>;
@@ -347,6 +376,14 @@ fn connections(text: &mut Text, rows: &BTreeMap<&str, ClusterCounts>, ends: &End
     }
     each_end(text, &f::CONNS_OPEN, ends, EndpointCounts::open);
     each_end(text, &f::CONNS_IDLE, ends, EndpointCounts::idle);
+}
+
+fn probes(text: &mut Text, ends: &Ends<'_>) {
+    text.family(&f::PROBES);
+    for ((c, e), counts) in ends {
+        text.some(&f::PROBES, &[c, e, "ok"], counts.row[endpoint::PROBES_OK]);
+        text.some(&f::PROBES, &[c, e, "failed"], counts.row[endpoint::PROBES_FAILED]);
+    }
 }
 
 fn ejections(text: &mut Text, ends: &Ends<'_>) {

@@ -121,6 +121,19 @@ fn everything(worker: &WorkerCells) {
         },
         Event::CallBroken { route, cluster, call, cause: Cause::BodyIncomplete, took: ms(70) },
         Event::CallAbandoned { route, call, took: ms(900) },
+        Event::Requeued { route, call, cause: Cause::ConnectRefused },
+        Event::HedgeStarted { route, cluster, call, after: ms(30) },
+        Event::HedgeStarted { route, cluster, call, after: ms(30) },
+        Event::HedgeEnded { route, call, won: false },
+        Event::HedgeEnded { route, call, won: true },
+        Event::FellBack { route, to: RouteId(1), call, kind: RefusalKind::QueueFull },
+        Event::LimitMoved { cluster, limit: 19 },
+        Event::LimitMoved { cluster, limit: 18 },
+        Event::AdmissionMoved { cluster, level: 971 },
+        Event::ProbeSent { cluster, endpoint: a },
+        Event::ProbeSent { cluster, endpoint: a },
+        Event::ProbeEnded { cluster, endpoint: a, ok: true },
+        Event::ProbeEnded { cluster, endpoint: a, ok: false },
     ];
     events.into_iter().for_each(|e| worker.record(e));
 }
@@ -143,6 +156,7 @@ fn verdicts(fleet: &WorkerCells) {
         Event::Panic { cluster, on: true },
         Event::Panic { cluster, on: false },
         Event::Panic { cluster, on: true },
+        Event::Quarantined { cluster, fingerprint: 0xfeed, until },
     ];
     events.into_iter().for_each(|e| fleet.record(e));
 }
@@ -243,6 +257,69 @@ fn levels_follow_the_events() {
     assert_eq!(text.value("baleen_cluster_endpoints", &a[..1]), Some(2.0));
     let open = [("listener", "127.0.0.1:8080")];
     assert_eq!(text.value("baleen_client_connections", &open), Some(1.0));
+}
+
+#[test]
+fn what_policies_did_is_counted() {
+    let (one, two, fleet) = (WorkerCells::new(), WorkerCells::new(), WorkerCells::new());
+    everything(&one);
+    everything(&two);
+    verdicts(&fleet);
+    let text = text(&[&one, &two, &fleet], &directory(), &process());
+    let route = [("route", "/svc/web")];
+    let requeued = [("route", "/svc/web"), ("cause", "connect_refused")];
+    assert_eq!(text.value("baleen_requeues_total", &requeued), Some(2.0));
+    assert_eq!(text.sum("baleen_requeues_total"), 2.0);
+    assert_eq!(text.value("baleen_hedges_total", &route), Some(4.0));
+    assert_eq!(text.value("baleen_hedges_won_total", &route), Some(2.0));
+    assert_eq!(text.value("baleen_fallbacks_total", &route), Some(2.0));
+    let probes = |result| {
+        let end = [("cluster", "files/web"), ("endpoint", "10.0.0.1:80"), ("result", result)];
+        text.value("baleen_probes_total", &end)
+    };
+    assert_eq!([probes("ok"), probes("failed")], [Some(2.0), Some(2.0)]);
+    assert_eq!(text.sum("baleen_probes_total"), 4.0);
+    assert_eq!(text.value("baleen_quarantines_total", &[("cluster", "files/web")]), Some(1.0));
+    // None of it is taken for a refusal, a retry or a closed connection.
+    assert_eq!(text.sum("baleen_refusals_total"), 4.0);
+    assert_eq!(text.sum("baleen_retries_total"), 2.0);
+    assert_eq!(text.sum("baleen_connections_closed_total"), 4.0);
+}
+
+#[test]
+fn a_limit_stands_where_any_worker_last_moved_it_and_admission_where_the_strictest_stands() {
+    let cells = [WorkerCells::new(), WorkerCells::new(), WorkerCells::new()];
+    let [one, two, idle] = &cells;
+    let dir = Directory { clusters: names(&["a", "b"]), ..Directory::default() };
+    let (a, b) = (ClusterId(0), ClusterId(1));
+    let levels = || {
+        let text = text(&[one, two, idle], &dir, &process());
+        ["baleen_cluster_concurrency_limit", "baleen_cluster_admission_level"]
+            .map(|family| ["a", "b"].map(|cluster| text.value(family, &[("cluster", cluster)])))
+    };
+    // A cluster that is known but whose levels did not move has none; so has a worker.
+    cells.iter().for_each(|w| w.record(Event::Panic { cluster: a, on: false }));
+    cells.iter().for_each(|w| w.record(Event::Panic { cluster: b, on: false }));
+    assert_eq!(levels(), [[None, None], [None, None]]);
+    one.record(Event::LimitMoved { cluster: a, limit: 40 });
+    two.record(Event::LimitMoved { cluster: b, limit: 7 });
+    two.record(Event::LimitMoved { cluster: a, limit: 30 });
+    assert_eq!(levels()[0], [Some(30.0), Some(7.0)]);
+    one.record(Event::LimitMoved { cluster: a, limit: 31 });
+    assert_eq!(levels()[0], [Some(31.0), Some(7.0)]);
+    one.record(Event::AdmissionMoved { cluster: a, level: 900 });
+    two.record(Event::AdmissionMoved { cluster: a, level: 0 });
+    assert_eq!(levels()[1], [Some(0.0), None]);
+    two.record(Event::AdmissionMoved { cluster: a, level: Event::ADMIT_ALL });
+    assert_eq!(levels()[1], [Some(900.0), None]);
+    // Beyond the tables there is no level: it would be one of several clusters.
+    let cluster = ClusterId(CLUSTERS_MAX as u32);
+    one.record(Event::LimitMoved { cluster, limit: 5 });
+    one.record(Event::AdmissionMoved { cluster, level: 5 });
+    let text = text(&[one, two, idle], &dir, &process());
+    let other = [("cluster", "other")];
+    assert_eq!(text.value("baleen_cluster_concurrency_limit", &other), None);
+    assert_eq!(text.value("baleen_cluster_admission_level", &other), None);
 }
 
 #[test]

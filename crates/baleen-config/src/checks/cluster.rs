@@ -15,8 +15,6 @@ use crate::number::show_milli;
 use crate::span::Place;
 use crate::value::show_duration;
 
-/// Probes for each request that are no longer few, in thousandths.
-const PROBES_USUAL: u32 = 5_000;
 /// Bound of loads below which hardly anything sticks.
 const BOUND_USUAL: u32 = 110;
 /// A zone keeps all of its traffic until half of it is out.
@@ -88,21 +86,10 @@ fn aperture(balance: &BalanceLayer, draft: &Draft, findings: &mut Findings) {
 }
 
 fn prequal(balance: &BalanceLayer, findings: &mut Findings) {
-    if let Some(at) = &balance.probes {
-        if at.value == 0 {
-            let error =
-                Diagnostic::error(&at.place, "without probes nothing is known of endpoints");
-            findings.push(
-                error.label("expected more than 0").hint("balance = \"random\" does the same"),
-            );
-        } else if at.value > PROBES_USUAL {
-            findings.push(danger(
-                &at.place,
-                "many probes",
-                "so many are sent for each request, and the endpoints answer them",
-                "3 is the default and what the paper found to be enough",
-            ));
-        }
+    if let Some(at) = balance.probes.as_ref().filter(|at| at.value == 0) {
+        let error = Diagnostic::error(&at.place, "without probes nothing is known of endpoints");
+        let error = error.label("expected more than 0");
+        findings.push(error.hint("balance = \"random\" does the same"));
     }
     if let (Some(timeout), Some(age)) = (&balance.probe_timeout, &balance.age)
         && timeout.value > age.value

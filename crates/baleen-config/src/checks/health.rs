@@ -4,7 +4,7 @@
 
 use baleen_policy::params::{ClusterParams, EjectParams};
 
-use super::{as_error, danger, no_effect, pair, push, same_table};
+use super::{danger, no_effect, pair, push, same_table};
 use crate::cluster::EjectLayer;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::layer::is_on;
@@ -77,14 +77,12 @@ fn success_rate(eject: &EjectLayer, e: &EjectParams, findings: &mut Findings) {
     if rate.last == 0 {
         return;
     }
-    if rate.requests_min > rate.last {
-        let warning = pair(
-            "there is never a verdict",
-            ("requests", layer.requests.as_ref()),
-            ("last", layer.last.as_ref(), &rate.last),
-            &format!("{}, more than are looked at", rate.requests_min),
-        );
-        push(findings, warning.map(as_error));
+    if let (Some(requests), Some(last)) = (&layer.requests, &layer.last)
+        && requests.value > last.value
+    {
+        let warning =
+            no_effect(&requests.place, "`requests`", "no more tries than `last` are looked at");
+        findings.push(warning.related(&last.place, "so many of them"));
     }
     if let (Some(window), Some(last)) = (&layer.window, &layer.last)
         && same_table(&window.place, &last.place)

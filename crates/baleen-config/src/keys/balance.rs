@@ -70,14 +70,14 @@ pub static BALANCE: Def = Def {
         .care("`\"off\"` lets one popular key topple its endpoint; near 100% hardly anything sticks."),
         Key::new(
             "probes",
-            Kind::Decimal(0, 16_000),
+            Kind::Decimal(0, 4_000),
             "3",
             "Probes sent for each request, on the average; may be a fraction.",
         )
         .per(Scope::Worker)
         .of(&["prequal"])
         .care("Below 1 answers are scarce and old; each one is a request that the endpoint must answer."),
-        Key::new("pool", Kind::Integer(2, 256), "16", "Most answers kept.")
+        Key::new("pool", Kind::Integer(2, 64), "16", "Most answers kept.")
             .per(Scope::Worker)
             .of(&["prequal"])
             .care("A large pool fills with old answers."),

@@ -27,11 +27,11 @@ pub static RETRY: Def = Def {
         count(
             "floor_per_second",
             0,
-            "1",
+            "0",
             "Retries a second that are allowed however few requests there are, while at least one succeeds.",
         )
         .per(Scope::Process)
-        .care("It counts for each process: a thousand of them with a floor of 10 are 10,000 retries a second."),
+        .care("It counts for each process: a thousand small callers with a floor of 1 are a thousand retries a second against an upstream in trouble."),
         window("window", "\"10s\"", "Requests older than this no longer count for the budget.")
             .care("A long one saves up retries in good times and spends them at once in bad ones."),
         share(

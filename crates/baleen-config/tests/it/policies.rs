@@ -1044,13 +1044,11 @@ balance = { kind = "prequal", probes = 0 }"#), @r#"
 fn prequal_with_many_probes() {
     insta::assert_snapshot!(start(r#"[cluster]
 balance = { kind = "prequal", probes = 7.5 }"#), @r#"
-    warning: many probes
+    error: invalid value for `probes`
      --> baleen.toml:2:40
       |
     2 | balance = { kind = "prequal", probes = 7.5 }
-      |                                        ^^^ so many are sent for each request, and the endpoints answer them
-      |
-      = note: 3 is the default and what the paper found to be enough
+      |                                        ^^^ expected a number from 0 to 4, with at most three places after the point
     "#);
 }
 
@@ -1680,16 +1678,16 @@ eject = { success_rate = "0.8" }"#), @r#"
 }
 
 #[test]
-fn success_rate_without_a_verdict() {
+fn success_rate_of_more_than_is_looked_at() {
     insta::assert_snapshot!(start(r#"[cluster]
-eject = { success_rate = { last = 10 } }"#), @r#"
-    error: there is never a verdict
-     --> baleen.toml:2:35
+eject = { success_rate = { last = 10, requests = 20 } }"#), @r#"
+    warning: `requests` has no effect
+     --> baleen.toml:2:50
       |
-    2 | eject = { success_rate = { last = 10 } }
-      |                                   ^^ `last` is 10
-      |
-      = note: `requests` has its default: 20, more than are looked at
+    2 | eject = { success_rate = { last = 10, requests = 20 } }
+      |                                   --             ^^ no more tries than `last` are looked at
+      |                                   |
+      |                                   so many of them
     "#);
 }
 
@@ -2003,5 +2001,26 @@ priority = 9
       |
     8 | priority = 9
       |            ^ expected a whole number from 0 to 7
+    "#);
+}
+
+#[test]
+fn fallback_to_a_cluster_that_is_not_there() {
+    insta::assert_snapshot!(whole(r#"[[listener]]
+listen = "127.0.0.1:8080"
+[route."/svc/web"]
+fallback = "/svc/standbi"
+[cluster.web]
+endpoints = ["127.0.0.1:9001"]
+[cluster.standby]
+endpoints = ["127.0.0.1:9002"]
+"#), @r#"
+    error: there is no cluster `standbi`
+     --> baleen.toml:4:12
+      |
+    4 | fallback = "/svc/standbi"
+      |            ^^^^^^^^^^^^^^ this leads nowhere
+      |
+      = hint: did you mean `standby`?
     "#);
 }

@@ -57,6 +57,7 @@ impl Core {
 
     /// New settings. Ejections, pools and calls in flight are kept, and so is what is not mentioned.
     pub fn reconfigure(&mut self, cx: &mut Cx<'_>, params: &Params) {
+        let moved = self.params != params.worker;
         self.params = params.worker;
         for (id, p) in params.routes.iter().filter(|(id, _)| id.index() < ROUTES_MAX) {
             *entry(&mut self.routes, id.index()) = Some(Route { params: Arc::new(p.clone()) });
@@ -71,6 +72,11 @@ impl Core {
             self.refresh(cx, *id);
             // The limit may have grown: whoever waits looks again.
             self.freed.push(*id);
+        }
+        if moved {
+            // Another zone, or another place among the peers, is another choice everywhere.
+            let all: Vec<ClusterId> = self.clusters.iter().flatten().map(|c| c.id).collect();
+            all.into_iter().for_each(|id| self.refresh(cx, id));
         }
         self.clients.reconfigure(&params.listeners);
         self.finish(cx);

@@ -7,6 +7,7 @@ use baleen_base::{CallId, ClusterId, Cx, Event, Limit, RefusalKind, Tick};
 
 use super::Core;
 use super::calls::{Attempt, State};
+use crate::params::Balance;
 use crate::pool::Owner;
 use crate::route::Standing;
 use crate::{Action, CallFacts, Observation, Observed};
@@ -95,7 +96,24 @@ impl Core {
             self.calls.at(at).retry_after = retry_after;
             return self.refuse(cx, at, kind);
         }
+        if first {
+            self.probe(cx, id);
+        }
         self.get_slot(cx, at, id);
+    }
+
+    /// Ask endpoints how loaded they are, if the balancer wants to know.
+    #[inline]
+    fn probe(&mut self, cx: &mut Cx<'_>, id: ClusterId) {
+        let Core { clusters, actions, .. } = self;
+        let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
+        if !matches!(cluster.params.balance, Balance::Prequal(_)) {
+            return;
+        }
+        for &endpoint in cluster.probes_due(cx.rng, cx.now).as_slice() {
+            actions.push_back(Action::Probe { cluster: id, endpoint });
+            cx.emit(Event::ProbeSent { cluster: id, endpoint });
+        }
     }
 
     /// The endpoint for the next attempt of a call, and a slot of it if it has a limit.
@@ -118,8 +136,13 @@ impl Core {
             if cx.shared.acquire(Limit::Endpoint(cluster.eps[slot as usize].id), most) {
                 return Chosen::Endpoint(Pick { slot, trial, counted: true });
             }
-            let Some((next, false)) = cluster.pick(cx, &call.facts, call.tried()) else { break };
-            slot = next;
+            match cluster.pick(cx, &call.facts, call.tried()) {
+                Some((next, false)) => slot = next,
+                Some((slot, trial)) => {
+                    return Chosen::Endpoint(Pick { slot, trial, counted: false });
+                }
+                None => break,
+            }
         }
         let from = cx.rng.index(cluster.usable.len());
         let (before, after) = cluster.usable.split_at(from);

@@ -51,7 +51,7 @@ pub enum ApertureLoad {
 pub struct Aperture {
     /// What is compared.
     pub load: ApertureLoad,
-    /// Fewest endpoints in use. Scope: process.
+    /// Fewest endpoints in use. Scope: worker; process when it knows its peers ([`Peer`]).
     pub min: u32,
     /// The aperture narrows below this mean load per endpoint, in thousandths of an attempt in flight. Scope: worker.
     pub low_milli: u32,
@@ -92,7 +92,7 @@ impl Default for Maglev {
 pub struct Prequal {
     /// Probes per call, in thousandths. Scope: worker.
     pub probes_milli: u32,
-    /// Most answers kept. Scope: worker.
+    /// Most answers kept; never more than 64. Scope: worker.
     pub pool: u32,
     /// Answers at or above this quantile of requests in flight are hot.
     pub quantile: Share,

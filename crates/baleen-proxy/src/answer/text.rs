@@ -161,7 +161,9 @@ const fn denied_text(denied: RetryDenied) -> &'static str {
         RetryDenied::BodyGone => "its body is no longer held",
         RetryDenied::NoTime => "no time is left",
         RetryDenied::Nested => "it is a retry itself, so its sender tries again",
-        RetryDenied::PushedBack => "the upstream asked for that, or to wait for longer than is allowed",
+        RetryDenied::PushedBack => {
+            "the upstream asked for that, or to wait for longer than is allowed"
+        }
         RetryDenied::Poison => "several endpoints died under it",
         RetryDenied::Classifier => "the route does not try again after such a failure",
     }

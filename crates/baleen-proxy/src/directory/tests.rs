@@ -51,8 +51,12 @@ fn endpoints_keep_their_ids_when_they_leave_and_return() {
         "the same set"
     );
     assert_eq!(ids(&registry.discovered(web, &found(&[(addr(2), 3)]))), [(1, 3)]);
-    assert_eq!(ids(&registry.discovered(web, &found(&[(addr(3), 1), (addr(2), 3)]))), [(1, 3), (3, 1)]);
-    let back = registry.discovered(web, &found(&[(addr(1), 1), (addr(2), 4), (addr(2), 5), (addr(4), 0)]));
+    assert_eq!(
+        ids(&registry.discovered(web, &found(&[(addr(3), 1), (addr(2), 3)]))),
+        [(1, 3), (3, 1)]
+    );
+    let back =
+        registry.discovered(web, &found(&[(addr(1), 1), (addr(2), 4), (addr(2), 5), (addr(4), 0)]));
     assert_eq!(ids(&back), [(0, 1), (1, 9)], "twice: both weights; weight 0: not there");
     assert_eq!(back.set.map(|s| s.version), Some(4));
     let none = registry.discovered(web, &found(&[]));
@@ -150,7 +154,15 @@ fn settings_of_the_proxys_own() {
     registry.set_route_shell(RouteId(5), &Arc::new(RouteShell::default()));
     let before = registry.directory();
     let of = |directory: &Directory, i| directory.route_shell(RouteId(i)).and_then(|s| s.priority);
-    for (i, want) in [(0, Some(1)), (1, None), (5, None), (256, Some(1)), (299, Some(1)), (300, Some(1)), (301, None)] {
+    for (i, want) in [
+        (0, Some(1)),
+        (1, None),
+        (5, None),
+        (256, Some(1)),
+        (299, Some(1)),
+        (300, Some(1)),
+        (301, None),
+    ] {
         assert_eq!(of(&before, i), want, "{i}");
     }
     let less = Arc::new(RouteShell { priority: Some(6), ..RouteShell::default() });
@@ -158,7 +170,11 @@ fn settings_of_the_proxys_own() {
     registry.set_route_shell(RouteId(300), &Arc::new(RouteShell::default()));
     let after = registry.directory();
     assert_eq!((of(&after, 0), of(&after, 300), of(&after, 299)), (Some(6), None, Some(1)));
-    assert_eq!((of(&before, 0), of(&before, 300)), (Some(1), Some(1)), "a snapshot does not change");
+    assert_eq!(
+        (of(&before, 0), of(&before, 300)),
+        (Some(1), Some(1)),
+        "a snapshot does not change"
+    );
     let shell = ClusterShell { probe_path: "/load".into(), ..ClusterShell::default() };
     registry.set_cluster_shell(ClusterId(1), &Arc::new(shell.clone()));
     let directory = registry.directory();

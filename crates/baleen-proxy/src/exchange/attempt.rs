@@ -150,6 +150,9 @@ impl Client<'_> {
     /// Mail within the pump: a late `Forward`, a hedge, or the end.
     fn pump_mail(&self, s: &mut Scratch, call: &mut Call, run: &Running) -> Mail {
         match self.w.driver.mail(self.id) {
+            Some(Action::Forward { attempt }) if self.gives_way(s, call) => {
+                Mail::Ended(Ended::GaveWay(attempt))
+            }
             Some(Action::Forward { .. }) => match self.forward(s, call) {
                 Ok(()) => Mail::Nothing,
                 Err(refusal) => {
@@ -260,6 +263,9 @@ impl Client<'_> {
         driver.attempt(self.id, run.id, AttemptEvent::Head { status, facts });
         loop {
             return match driver.mail(self.id) {
+                Some(Action::Forward { attempt }) if self.gives_way(s, call) => {
+                    Some(Turn::Ended(Ended::GaveWay(attempt)))
+                }
                 Some(Action::Forward { .. }) => match self.forward(s, call) {
                     Ok(()) => None,
                     Err(refusal) => Some(Turn::Fail(self.response_invalid(call, refusal, false))),
@@ -287,6 +293,7 @@ impl Client<'_> {
         // A body that is still coming when the response is here already won't be read to its end.
         let keep = call.keep && s.up.leaves_order() && !self.w.draining.get();
         let date = self.w.date();
+        self.begin_keeping(s, call);
         s.edits.clear();
         self.response_fields(call, &mut s.edits);
         call.survives =

@@ -9,6 +9,7 @@ use baleen_http1::{Framing, Method, Persist, RequestHead, Rule, Version};
 use baleen_policy::Action;
 use baleen_telemetry::{Sender, ShellCounter};
 
+use super::degraded::LastResort;
 use super::download::Terms;
 use super::lane::Ended;
 use super::request::Passed;
@@ -47,6 +48,8 @@ pub(super) struct Call {
     pub endpoint: Option<EndpointId>,
     pub attempts: u16,
     pub outcome: &'static str,
+    /// What there is when nothing else is left.
+    pub resort: Option<LastResort>,
 }
 
 /// The request as the stages see it.
@@ -61,6 +64,7 @@ impl Client<'_> {
         let mut call = self.begin(s);
         let next = match self.bind(s) {
             Ok((binding, urgent)) => {
+                call.resort = self.last_resort(binding.route);
                 self.arrive(s, &mut call, binding, urgent);
                 self.run_call(s, &mut call).await
             }
@@ -106,6 +110,7 @@ impl Client<'_> {
             endpoint: None,
             attempts: 0,
             outcome: "ok",
+            resort: None,
         };
         s.request_out.clear();
         s.down.begin();
@@ -150,6 +155,10 @@ impl Client<'_> {
                         Ended::AskPolicy => {}
                         Ended::Whole => return self.whole(s, call),
                         Ended::DownstreamGone => return self.abandon(s, call),
+                        Ended::GaveWay(attempt) => {
+                            self.w.driver.end(self.id, attempt, None);
+                            return Box::pin(self.answer_instead(s, call)).await;
+                        }
                         Ended::CloseClient(why) => return self.close_client(s, call, why).await,
                         Ended::RequestRefused(refusal) => {
                             self.w.cells.refused(Sender::Downstream, refusal.rule.as_str());
@@ -165,7 +174,7 @@ impl Client<'_> {
                 Action::Answer { refusal, .. } => {
                     self.w.driver.call_over(self.id);
                     let keep = call.keep && s.up.leaves_order();
-                    return self.answer_in_call(s, call, Why::Refused(&refusal), keep).await;
+                    return self.answer_refusal(s, call, &refusal, keep).await;
                 }
                 Action::Break { cause, .. } => {
                     self.w.driver.call_over(self.id);
@@ -182,6 +191,9 @@ impl Client<'_> {
     /// The response went down whole.
     #[inline]
     fn whole(&self, s: &mut Scratch, call: &Call) -> Next {
+        if let Some(capture) = s.down.capture.take() {
+            capture.keep();
+        }
         if call.survives && s.up.leaves_order() { Next::Request } else { self.last(s, call) }
     }
 

@@ -3,15 +3,16 @@
 //! The head and the content that came with it leave in one write. A body whose end is the connection's end becomes a chunked
 //! one for HTTP/1.1; every body of unknown length ends with the connection for HTTP/1.0. Reading stops while the downstream
 //! takes nothing, so the upstream feels the downstream's pace. Informational responses (at most `INFORMATIONAL_MAX`) are
-//! passed on to HTTP/1.1, `100 Continue` once and only if it was asked for.
+//! passed on to HTTP/1.1, `100 Continue` once and only if it was asked for (`head.rs`).
 //!
 //! Not here: whether a response may go down (policy), when this runs (`attempt`). Tested: `tests/`.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use baleen_http1::{
-    Asked, BodyDecoder, Framing, Limits, Parsed, Persist, Refusal, ResponseEdits, ResponseHead,
-    Rule, Version, encode_response,
+    Asked, BodyDecoder, Framing, Limits, Persist, Refusal, ResponseEdits, ResponseHead, Version,
+    encode_response,
 };
 use tokio::net::TcpStream;
 
@@ -22,9 +23,10 @@ use crate::edits::Edits;
 use crate::forward;
 use crate::head::Http1Response;
 use crate::io::{self, Took};
+use crate::stale::Capture;
 
-/// More informational responses to one request are a fault of the upstream.
-const INFORMATIONAL_MAX: u8 = 16;
+mod head;
+
 /// Content up to this long is copied behind the head rather than given to the kernel as a second piece.
 const COPIED_BYTES_MAX: usize = 2048;
 
@@ -104,6 +106,8 @@ pub(crate) struct Download {
     pub moved: u32,
     /// Sees the content.
     pub observer: Option<Rc<dyn Observer>>,
+    /// Keeps the response for a bad day.
+    pub capture: Option<Box<Capture>>,
 }
 
 impl Download {
@@ -126,6 +130,7 @@ impl Download {
             content: 0,
             moved: 0,
             observer: None,
+            capture: None,
         }
     }
 
@@ -140,6 +145,7 @@ impl Download {
         self.piece.clear();
         self.head_sent = false;
         self.framing = Framing::None;
+        self.capture = None;
     }
 
     /// A new attempt. Informational heads of an earlier one that were begun are still written out.
@@ -151,16 +157,6 @@ impl Download {
         self.growth = Growth::default();
         self.informational = 0;
         self.read = 0;
-    }
-
-    /// The other's response, whose head has not gone down, takes the place of the one at hand. Informational heads that were
-    /// begun are still written out.
-    pub fn swap_attempt(&mut self, other: &mut Download) {
-        std::mem::swap(&mut self.phase, &mut other.phase);
-        std::mem::swap(&mut self.buf, &mut other.buf);
-        std::mem::swap(&mut self.growth, &mut other.growth);
-        std::mem::swap(&mut self.informational, &mut other.informational);
-        std::mem::swap(&mut self.read, &mut other.read);
     }
 
     /// Write out what was begun; true when nothing is left of it. `Err`: the downstream is gone.
@@ -180,6 +176,7 @@ impl Download {
         self.head_sent = false;
         self.framing = Framing::None;
         self.content = 0;
+        self.capture = None;
     }
 
     /// Where to put a head of our own: behind an informational one that is only partly out.
@@ -199,6 +196,7 @@ impl Download {
     pub fn release(&mut self) {
         self.buf.release();
         self.observer = None;
+        self.capture = None;
         self.piece.clear();
     }
 
@@ -260,70 +258,6 @@ impl Download {
             self.head_sent = true;
         }
         Ok(wrote.whole)
-    }
-
-    fn read_head(
-        &mut self,
-        up: &TcpStream,
-        head: &mut ResponseHead,
-        terms: Terms,
-        limits: &Limits,
-    ) -> Option<Down> {
-        if self.buf.is_empty() {
-            self.buf.clear();
-            if let Some(wait) = self.fill(up) {
-                return Some(wait);
-            }
-        }
-        loop {
-            match head.parse(self.buf.filled(), limits, terms.asked) {
-                Err(refusal) => return Some(Down::Refused(refusal, false)),
-                Ok(Parsed::Complete { consumed }) if head.is_informational() => {
-                    return self.inform(head, terms, consumed);
-                }
-                Ok(Parsed::Complete { consumed }) => {
-                    // Spans are about the buffer from 0.
-                    debug_assert!(self.buf.start == 0);
-                    self.buf.start = consumed;
-                    self.phase = Phase::Verdict;
-                    return Some(Down::Head);
-                }
-                Ok(Parsed::Partial) => {
-                    if self.buf.room_len() == 0 && !self.buf.grow() {
-                        return Some(Down::Refused(
-                            Refusal::from(Rule::HeadTooLarge).by_upstream(),
-                            false,
-                        ));
-                    }
-                    if let Some(wait) = self.fill(up) {
-                        return Some(wait);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Pass an informational response on, if the downstream may have it.
-    fn inform(&mut self, head: &ResponseHead, terms: Terms, consumed: usize) -> Option<Down> {
-        self.informational += 1;
-        if self.informational > INFORMATIONAL_MAX {
-            return Some(Down::Refused(Rule::StatusCode.into(), false));
-        }
-        let wanted = terms.version == Version::Http11
-            && (head.status() != 100 || (terms.expects && !self.continued));
-        self.continued |= head.status() == 100;
-        if wanted {
-            if self.head_sent {
-                self.head_out.clear();
-                self.head_sent = false;
-            }
-            let edits = ResponseEdits::forward(head);
-            encode_response(&mut self.head_out, head, self.buf.filled(), &edits, []);
-            self.piece.head_only();
-        }
-        self.buf.start += consumed;
-        self.buf.compact();
-        None
     }
 
     /// Read from the upstream behind what is there.
@@ -407,6 +341,7 @@ impl Download {
         let content = piece::decode(&mut self.decoder, &mut self.buf)?;
         self.content += content.len() as u64;
         body::tell(self.observer.as_ref(), Way::Down, self.buf.at(content.clone()), &self.decoder);
+        self.capture(&content);
         let last = self.decoder.is_done().then_some(&self.decoder);
         if content.len() <= COPIED_BYTES_MAX && !self.chunked {
             self.head_out.extend_from_slice(self.buf.at(content));
@@ -448,9 +383,20 @@ impl Download {
         };
         self.content += content.len() as u64;
         body::tell(self.observer.as_ref(), Way::Down, self.buf.at(content.clone()), &self.decoder);
+        self.capture(&content);
         let last = self.decoder.is_done().then_some(&self.decoder);
         self.piece.content(content, self.chunked, last, false);
         None
+    }
+
+    /// Keep a copy of content, if this response is kept.
+    #[inline]
+    fn capture(&mut self, content: &Range<usize>) {
+        if let Some(capture) = &mut self.capture
+            && !capture.add(self.buf.at(content.clone()))
+        {
+            self.capture = None;
+        }
     }
 
     /// Whether the upstream's connection can carry another exchange, as far as this response says. `Err`: bytes followed it.

@@ -128,6 +128,9 @@ impl Client<'_> {
                     self.lose(s, call, race, attempt);
                     driver.cancelled(self.id, attempt);
                 }
+                Action::Forward { attempt } if self.gives_way(s, call) => {
+                    return Some(Ended::GaveWay(attempt));
+                }
                 Action::Forward { attempt } => {
                     debug_assert!(attempt == first && race.second.is_none(), "one head goes down");
                     if let Err(refusal) = self.forward(s, call) {

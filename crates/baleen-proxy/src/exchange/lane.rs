@@ -24,6 +24,8 @@ pub(super) enum Ended {
     CloseClient(ClientClose),
     /// The request's body is not what its framing says.
     RequestRefused(Refusal),
+    /// An old answer takes the place of its response.
+    GaveWay(AttemptId),
 }
 
 /// An attempt that runs.

@@ -18,7 +18,7 @@ use socket2::SockRef;
 
 use super::call::{Call, Unbound};
 use super::{Client, Next, Scratch};
-use crate::answer::{Context, Why};
+use crate::answer::{Answer, Context, Why};
 use crate::io::{self, Took, Want};
 
 /// Bytes read and forgotten before a connection is closed all the same.
@@ -55,19 +55,36 @@ impl Client<'_> {
         why: Why<'_>,
         keep: bool,
     ) -> Next {
-        if call.forwarded && !call.committed {
-            // Nothing of that response went down: ours comes in its place, not behind it.
-            s.down.take_back();
-            call.forwarded = false;
-        }
-        let keep = keep && !self.w.draining.get();
+        let keep = self.begin_answer(s, call, keep);
         let to_head = s.request.method() == Method::Head;
         let persist = Self::persist(call, keep);
         let (status, error) =
             self.compose(s, why, call.id.as_bytes(), call.broken, to_head, persist);
         call.status = status;
         call.outcome = error;
-        let sent = self.send(s).await;
+        self.finish_answer(s, call, &[], keep).await
+    }
+
+    /// An answer of our own comes in place of what was to go down. Gives whether the connection may live on.
+    pub(super) fn begin_answer(&self, s: &mut Scratch, call: &mut Call, keep: bool) -> bool {
+        if call.forwarded && !call.committed {
+            // Nothing of that response went down: ours comes in its place, not behind it.
+            s.down.take_back();
+            call.forwarded = false;
+        }
+        keep && !self.w.draining.get()
+    }
+
+    /// Send the answer that is in `head_out`, and `body` behind it.
+    pub(super) async fn finish_answer(
+        &mut self,
+        s: &mut Scratch,
+        call: &Call,
+        body: &[u8],
+        keep: bool,
+    ) -> Next {
+        s.down.content = body.len() as u64;
+        let sent = self.send(s, body).await;
         match (sent, keep) {
             (Ok(()), true) => Next::Request,
             (Ok(()), false) => self.last(s, call),
@@ -90,7 +107,7 @@ impl Client<'_> {
     }
 
     async fn send_and_linger(&mut self, s: &mut Scratch) -> Next {
-        let sent = self.send(s).await;
+        let sent = self.send(s, &[]).await;
         self.w.cells.count(ShellCounter::DownstreamSentBytes, s.down.written);
         if sent.is_ok() { Next::Linger } else { Next::Close }
     }
@@ -105,6 +122,20 @@ impl Client<'_> {
         to_head: bool,
         persist: Persist,
     ) -> (u16, &'static str) {
+        self.with_answer(why, request_id, broken, |answer| {
+            answer.push_http1(s.down.unsent_heads(), to_head, persist);
+            (answer.status(), answer.error())
+        })
+    }
+
+    /// Make the answer to a failure and do something with it.
+    pub(super) fn with_answer<T>(
+        &self,
+        why: Why<'_>,
+        request_id: &[u8],
+        broken: Option<baleen_http1::Rule>,
+        then: impl FnOnce(&Answer) -> T,
+    ) -> T {
         let admit = match why {
             Why::Refused(refusal) => self.admit(refusal.cluster),
             _ => None,
@@ -120,19 +151,21 @@ impl Client<'_> {
         };
         let mut answer = self.w.answer.borrow_mut();
         answer.compose(why, &cx);
-        answer.push_http1(s.down.unsent_heads(), to_head, persist);
-        (answer.status(), answer.error())
+        then(&answer)
     }
 
-    /// Write `head_out`; `Err`: the downstream is gone or policy gave up on it.
-    async fn send(&mut self, s: &mut Scratch) -> Result<(), ()> {
+    /// Write `head_out` and then `body`; `Err`: the downstream is gone or policy gave up on it.
+    async fn send(&mut self, s: &mut Scratch, body: &[u8]) -> Result<(), ()> {
         let mut at = s.down.heads_written();
-        while at < s.down.head_out.len() {
-            let n =
-                io::write(&self.socket, &[IoSlice::new(&s.down.head_out[at..])]).map_err(drop)?;
+        let all = s.down.head_out.len() + body.len();
+        while at < all {
+            let head = s.down.head_out.get(at..).unwrap_or_default();
+            let sent = at.saturating_sub(s.down.head_out.len());
+            let parts = [IoSlice::new(head), IoSlice::new(body.get(sent..).unwrap_or_default())];
+            let n = io::write(&self.socket, &parts).map_err(drop)?;
             at += n;
             s.down.written += n as u64;
-            if at < s.down.head_out.len() {
+            if at < all {
                 self.w.driver.client(self.id, ClientEvent::Stalled);
                 self.wait(Want::WRITE, None).await;
                 if self.w.driver.mail(self.id).is_some() {

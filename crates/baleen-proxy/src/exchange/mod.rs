@@ -37,6 +37,7 @@ use crate::worker::Worker;
 mod attempt;
 mod call;
 mod connect;
+mod degraded;
 mod download;
 mod hedge;
 mod lane;

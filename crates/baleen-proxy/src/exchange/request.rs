@@ -189,12 +189,8 @@ impl Client<'_> {
     fn onward(&self, passed: &Passed, attempt: AttemptId) -> Onward {
         let Passed { said, priority, .. } = *passed;
         let sends_deadline = passed.sends_deadline || !said.forms.is_empty();
-        let mut onward = Onward {
-            left: None,
-            forms: said.forms,
-            priority,
-            attempt: u16::from(said.attempt),
-        };
+        let mut onward =
+            Onward { left: None, forms: said.forms, priority, attempt: u16::from(said.attempt) };
         // The first try of a call without a deadline is what it looks like.
         if (sends_deadline || attempt.nth > 1)
             && let Some(own) = self.w.driver.attempt_facts(attempt)

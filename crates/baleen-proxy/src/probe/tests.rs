@@ -53,14 +53,33 @@ fn a_head_counts_if_it_is_2xx_and_says_it_once() {
 #[test]
 fn there_is_a_bound_on_probes() {
     let asked = Asked::default();
-    let ask = || asked.ask(ClusterId(0), EndpointId(0));
-    assert_eq!((0..PROBES_MAX + 10).filter(|_| ask()).count(), PROBES_MAX);
+    let ask = |n: usize| asked.ask(ClusterId(0), EndpointId(n as u32));
+    assert_eq!((0..PROBES_MAX + 10).filter(|n| ask(*n)).count(), PROBES_MAX);
     let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    rt.block_on(asked.next());
-    assert!(!ask(), "one that runs counts too");
-    asked.ended();
+    assert_eq!(rt.block_on(asked.next()), (ClusterId(0), EndpointId(0)));
+    assert_eq!(rt.block_on(asked.next()), (ClusterId(0), EndpointId(1)));
+    assert!(!ask(PROBES_MAX), "those that run count too");
+    assert_eq!(asked.answered(EndpointId(0)), 1);
+    assert!(asked.ended(EndpointId(0)));
+    assert!(ask(PROBES_MAX) && !ask(0));
+}
+
+#[test]
+fn who_asks_meanwhile_gets_the_same_answer() {
+    let asked = Asked::default();
+    let ask = || asked.ask(ClusterId(0), EndpointId(5));
+    let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
     assert!(ask());
-    assert!(!ask());
+    rt.block_on(asked.next());
+    assert!(ask() && ask());
+    assert_eq!(asked.answered(EndpointId(5)), 3);
+    // Asked while the body is read: probed once more, by the same task.
+    assert!(ask());
+    assert!(!asked.ended(EndpointId(5)));
+    assert_eq!((0..JOINED_MAX + 10).filter(|_| ask()).count(), JOINED_MAX as usize - 1);
+    assert_eq!(asked.answered(EndpointId(5)), JOINED_MAX);
+    assert!(asked.ended(EndpointId(5)));
+    assert_eq!(asked.answered(EndpointId(5)), 0);
 }
 
 /// Plays an endpoint: for each of `connections`, the answers it gives, one for each request, before it closes.

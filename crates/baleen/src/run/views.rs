@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use baleen_admin::{ClusterView, Clusters, EndpointView, Health, Out, Readiness, reason_in_words};
-use baleen_base::{ClusterId, EndpointId, ListenerId, RouteId, Tick, WorkerId};
+use baleen_admin::{
+    ClusterView, Clusters, EndpointView, Health, Out, Readiness, Window, reason_in_words,
+};
+use baleen_base::{ClusterId, EndpointId, Event, ListenerId, RouteId, Tick, WorkerId};
 use baleen_discovery::files;
-use baleen_policy::EndpointState;
+use baleen_policy::{EndpointState, WindowView};
 use baleen_proxy::Server;
 use baleen_proxy::directory::Directory;
 use baleen_telemetry::{Names, Snapshot};
@@ -137,6 +139,7 @@ struct Sum {
     latencies: u64,
     trial: bool,
     out: Option<Out>,
+    window: Option<Window>,
 }
 
 fn merge(views: &baleen_proxy::Views, directory: &Directory, now: Tick) -> Clusters {
@@ -149,6 +152,8 @@ fn merge(views: &baleen_proxy::Views, directory: &Directory, now: Tick) -> Clust
         view.version = view.version.max(cluster.version);
         view.in_flight += u64::from(cluster.in_flight);
         view.queued += u64::from(cluster.queued);
+        view.slots = view.slots.min(u64::from(cluster.slots));
+        view.admission = view.admission.min(cluster.admission);
         view.panic |= cluster.panic;
         for endpoint in &cluster.endpoints {
             let sum = endpoints.entry(endpoint.endpoint).or_default();
@@ -167,7 +172,7 @@ fn merge(views: &baleen_proxy::Views, directory: &Directory, now: Tick) -> Clust
             }
         }
     }
-    // The fleet alone knows until when.
+    // The fleet alone knows until when, and what all workers together saw lately.
     for cluster in views.fleet.iter().flat_map(|fleet| &fleet.clusters) {
         let Some((_, endpoints)) = merged.get_mut(&cluster.cluster) else { continue };
         for (id, ejected) in &cluster.ejected {
@@ -177,6 +182,11 @@ fn merge(views: &baleen_proxy::Views, directory: &Directory, now: Tick) -> Clust
                 until_trial_seconds: ejected.until.since(now).as_secs_f64(),
                 nth: ejected.nth,
             });
+        }
+        for (id, seen) in &cluster.windows {
+            if let Some(sum) = endpoints.get_mut(id) {
+                sum.window = Some(window(*seen));
+            }
         }
     }
     let mut clusters: Vec<ClusterView> = merged
@@ -191,7 +201,26 @@ fn merge(views: &baleen_proxy::Views, directory: &Directory, now: Tick) -> Clust
 }
 
 fn empty(name: String) -> ClusterView {
-    ClusterView { name, version: 0, in_flight: 0, queued: 0, panic: false, endpoints: Vec::new() }
+    ClusterView {
+        name,
+        version: 0,
+        in_flight: 0,
+        queued: 0,
+        slots: u64::MAX,
+        admission: Event::ADMIT_ALL,
+        panic: false,
+        endpoints: Vec::new(),
+    }
+}
+
+/// To a hundredth of a percent, rounded down: what is not all is not shown as all.
+fn window(seen: WindowView) -> Window {
+    let percent = f64::from(seen.ok_ppm / 100) / 100.0;
+    Window {
+        requests: seen.requests,
+        ok_percent: (seen.requests > 0).then_some(percent),
+        mean_us: (seen.timed > 0).then_some(seen.mean_us),
+    }
 }
 
 fn shown(directory: &Directory, id: EndpointId, sum: Sum) -> EndpointView {
@@ -208,5 +237,6 @@ fn shown(directory: &Directory, id: EndpointId, sum: Sum) -> EndpointView {
         in_flight: sum.in_flight,
         latency_ewma_us: sum.latency_ns.checked_div(sum.latencies).map(|ns| ns / 1000),
         idle_connections: sum.idle,
+        window: sum.window,
     }
 }

@@ -94,3 +94,74 @@ fn endpoints_in_the_configuration_win_over_a_file() {
     assert!(changes.sets.is_empty() && changes.directory.is_none());
     assert!(changes.talk[0].contains("not used"), "{:?}", changes.talk);
 }
+
+#[test]
+fn who_falls_back_knows_where_to() {
+    let two = "[cluster.web]\nendpoints = [\"127.0.0.1:1\"]\n[cluster.spare]\nendpoints = [\"127.0.0.1:2\"]\n";
+    for routes in [
+        "[route.\"/svc/web\"]\nfallback = \"/svc/spare\"\n",
+        // Of all names; the spare itself has none.
+        "[route]\nfallback = \"/svc/spare\"\n",
+    ] {
+        let wiring = wiring(&format!("{routes}{two}"));
+        let plan = wiring.plan(1, 0, 0);
+        let (web, spare) = (plan.directory.lookup("/svc/web"), plan.directory.lookup("/svc/spare"));
+        let (web, spare) = (web.expect("bound"), spare.expect("bound"));
+        let of = |binding: Binding| {
+            let (id, params) = &plan.params.routes[binding.route.index()];
+            assert_eq!(*id, binding.route);
+            params.fallback.map(|to| (to.route, to.target))
+        };
+        assert_eq!(of(web), Some((spare.route, spare.target)), "{routes}");
+        assert_eq!(of(spare), None, "{routes}");
+        assert!(plan.targets.iter().any(|(id, _)| *id == spare.target), "{routes}");
+    }
+}
+
+#[test]
+fn a_name_that_a_file_brings_falls_back_too() {
+    let spare = "[cluster.spare]\nendpoints = [\"127.0.0.1:2\"]\n";
+    let mut wiring = wiring(&format!("[route]\nfallback = \"/svc/spare\"\n{FILES}{spare}"));
+    let came = wiring.update(update("late", Change::Endpoints(vec![endpoint("127.0.0.1:5")])));
+    let directory = came.directory.expect("a new directory");
+    let [late, spare] =
+        ["/svc/late", "/svc/spare"].map(|name| directory.lookup(name).expect("bound"));
+    let params = came.params.expect("settings");
+    let to = params.routes[late.route.index()].1.fallback.expect("somewhere to fall back to");
+    assert_eq!((to.route, to.target), (spare.route, spare.target));
+}
+
+#[test]
+fn settings_reach_where_they_are_used() {
+    let (config, _) = parse_str(
+        "baleen.toml",
+        "zone = \"a\"\npeers = { index = 2, count = 10 }\n\
+         [[listener]]\nlisten = \"127.0.0.1:0\"\nname = \"/svc/{host}\"\n\
+         trusted_callers = [\"10.0.0.0/8\"]\ndeadline_skew = \"20ms\"\n\
+         [[listener.rule]]\npath = \"/pay\"\nname = \"/svc/web\"\npriority = 0\n\
+         [route.\"/svc/web\"]\npriority = 6\nrate = { limit = \"10/s\", key = \"address\" }\n\
+         [cluster.web]\nendpoints = [\"127.0.0.1:1 zone=a\", \"127.0.0.1:2\"]\n\
+         balance = { kind = \"prequal\", probe_path = \"/load\" }\n\
+         [cluster.plain]\nendpoints = [\"127.0.0.1:3\"]\n",
+    )
+    .expect("a configuration");
+    let plan = Wiring::new(config, None).expect("it fits").plan(1, 0, 0);
+    let zone = baleen_config::zone_hash("a");
+    assert_eq!(plan.params.worker.zone, zone);
+    assert_eq!(plan.params.worker.peer.map(|peer| (peer.index, peer.count)), Some((2, 10)));
+    let listener = &plan.listeners[0];
+    assert!(listener.callers[0].contains("10.1.2.3".parse().expect("an address")));
+    assert_eq!(listener.deadline_skew, std::time::Duration::from_millis(20));
+    let web = plan.directory.lookup("/svc/web").expect("bound");
+    let shell = plan.directory.route_shell(web.route).expect("settings of its own");
+    assert_eq!((shell.priority, &shell.key), (Some(6), &baleen_config::KeySource::Address));
+    assert!(plan.params.routes[web.route.index()].1.rate.is_some());
+    let plain = plan.directory.lookup("/svc/plain").expect("bound");
+    assert!(plan.directory.route_shell(plain.route).is_none(), "ordinary routes cost nothing");
+    let path_and_zones = plan.clusters.iter().map(|(id, set)| {
+        let zones: Vec<u32> = set.endpoints.iter().map(|e| e.zone).collect();
+        (plan.directory.cluster_shell(*id).probe_path.as_str(), zones)
+    });
+    let want = [("/.well-known/baleen-load", vec![0]), ("/load", vec![zone, 0])];
+    assert!(path_and_zones.eq(want), "{:?}", plan.clusters);
+}
