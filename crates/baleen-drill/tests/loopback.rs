@@ -289,7 +289,10 @@ fn a_backend_says_how_loaded_it_is() {
     };
     assert_eq!(load(), (0, 0), "probes don't count");
     let get = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    ask(backend.addr(), "POST /_control?time=20ms HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    ask(
+        backend.addr(),
+        "POST /_control?time=20ms HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
     ask(backend.addr(), get);
     let (in_flight, latency_us) = load();
     assert!(in_flight == 0 && latency_us >= 20_000, "{in_flight} {latency_us}");

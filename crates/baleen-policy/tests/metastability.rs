@@ -294,6 +294,12 @@ fn the_shipped_defaults_come_back_whatever_the_number_of_callers() {
             assert!(stuck <= allowed, "{callers} callers, {rate}/s");
         }
     }
+    // For comparison: what a floor for each caller does.
+    for (callers, rate) in [(10, 7.0), (10, 8.0), (100, 8.0)] {
+        let mut route = RouteParams::default();
+        route.pool.floor_per_second = 1;
+        table_row("a floor of 1/s for each caller", &setup(callers, rate, route), SEEDS);
+    }
     let throttle = Setup {
         cluster: ClusterParams { throttle: Some(Throttle::default()), ..ClusterParams::default() },
         ..setup(10, 9.0, RouteParams::default())

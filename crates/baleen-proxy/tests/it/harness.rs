@@ -126,7 +126,7 @@ pub fn start_at(addresses: &[SocketAddr]) -> Result<Server, StartError> {
     })
 }
 
-fn listener_plan(id: ListenerId, access_log: Destination, address: SocketAddr) -> ListenerPlan {
+pub fn listener_plan(id: ListenerId, access_log: Destination, address: SocketAddr) -> ListenerPlan {
     let naming = Naming::new(Vec::new(), Some(Template::parse("/svc/{host}").unwrap()));
     ListenerPlan {
         id,

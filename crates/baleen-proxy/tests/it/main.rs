@@ -5,6 +5,7 @@
 
 mod aborts;
 mod bodies;
+mod degraded;
 mod facts;
 mod harness;
 mod hedges;

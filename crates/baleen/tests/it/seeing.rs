@@ -57,6 +57,62 @@ fn views_tell_what_happened() {
     assert!(text.contains(&addr.to_string()) && text.contains("web"), "{text}");
 }
 
+const POLICIES: &str = r#"
+workers = 1
+[admin]
+listen = "127.0.0.1:0"
+[[listener]]
+listen = "127.0.0.1:0"
+name = "/svc/{host}"
+[route."/svc/down"]
+fallback = "/svc/up"
+[cluster.down]
+endpoints = ["127.0.0.1:1", "127.0.0.2:1"]
+[cluster.up]
+endpoints = ["UP"]
+balance = { kind = "prequal", probes = 1 }
+concurrency = 7
+"#;
+
+#[test]
+fn what_policies_do_is_seen() {
+    let up = Backend::start(&["--listen", "127.0.0.1:0"]);
+    let baleen = Baleen::start(&POLICIES.replace("UP", &up.addr.to_string()));
+    for _ in 0..6 {
+        assert_eq!(get(&baleen, "down").0, 200);
+    }
+    // Three tries each, all refused; then the other name.
+    let metrics = baleen.page("/metrics");
+    let has = |line: &str| metrics.lines().any(|l| l == line);
+    let requeues = r#"baleen_requeues_total{route="/svc/down",cause="connect_refused"} 12"#;
+    assert!(has(requeues), "{metrics}");
+    assert!(has(r#"baleen_fallbacks_total{route="/svc/down"} 6"#), "{metrics}");
+    assert!(has(r#"baleen_hedges_total{route="/svc/up"} 0"#), "{metrics}");
+    // Twelve failures of two endpoints are five in a row of one of them. The other stays, by the ceiling.
+    until(|| {
+        let metrics = baleen.page("/metrics");
+        let mut ejected = metrics.lines().filter(|l| l.starts_with("baleen_ejections_total{"));
+        let probe =
+            format!(r#"baleen_probes_total{{cluster="up",endpoint="{}",result="ok"}} "#, up.addr);
+        ejected.any(|l| l.contains(r#"reason="consecutive_failures""#))
+            && metrics.lines().any(|l| l.starts_with(&probe))
+    });
+    // What workers saw comes to the fleet within a second.
+    until(|| {
+        let page: serde_json::Value =
+            serde_json::from_str(&baleen.page("/clusters")).expect("JSON");
+        let cluster = |name: &str| {
+            let all = page["clusters"].as_array().expect("clusters");
+            all.iter().find(|c| c["name"] == name).expect("it is there").clone()
+        };
+        let (up, down) = (cluster("up"), cluster("down"));
+        assert_eq!((&up["slots"], &up["admission"]), (&7.into(), &1023.into()), "{up}");
+        assert_eq!(down["slots"], 1024, "{down}");
+        let seen = &up["endpoints"][0]["window"];
+        seen["requests"].as_u64() > Some(0) && seen["ok_percent"] == 100.0
+    });
+}
+
 #[test]
 fn services_folder_is_watched() {
     let (a, b) = (

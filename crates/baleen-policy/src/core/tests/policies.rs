@@ -279,7 +279,8 @@ fn a_call_that_would_be_refused_goes_another_routes_way_once() {
     const OTHER: RouteId = RouteId(1);
     let mut b = Bench::new(1, |_, _| {});
     let to = Fallback { route: OTHER, target: TargetId(1) };
-    let route = RouteParams { fallback: Some(to), ..RouteParams::default() };
+    let mut route = RouteParams { fallback: Some(to), ..RouteParams::default() };
+    route.pool.floor_per_second = 1;
     let routes = alloc::vec![(ROUTE, route), (OTHER, RouteParams::default())];
     let clusters = (0..2).map(|i| (ClusterId(i), ClusterParams::default())).collect();
     b.tell(Input::Reconfigure(Arc::new(Params { routes, clusters, ..Params::default() })));
