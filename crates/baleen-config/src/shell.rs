@@ -89,7 +89,7 @@ pub const ANSWER_BYTES_MAX: usize = 1 << 20;
 pub struct Stale {
     /// Older ones are not served.
     pub age: Duration,
-    /// Bytes of all that are kept for the route. Scope: worker.
+    /// Bytes of all that are kept for the route. Scope: process.
     pub bytes: u64,
     /// Largest body that is kept.
     pub body_bytes: u64,

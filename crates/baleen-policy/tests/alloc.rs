@@ -104,7 +104,8 @@ fn engine(ledger: &Ledger, entries: usize) -> Engine {
         clusters: vec![(ClusterId(0), ClusterParams::default())],
         ..Params::default()
     };
-    let endpoints = (0..4).map(|i| Endpoint { id: EndpointId(i), weight: 1, zone: 0, order: 0 }).collect();
+    let endpoints =
+        (0..4).map(|i| Endpoint { id: EndpointId(i), weight: 1, zone: 0, order: 0 }).collect();
     let set = EndpointSet { version: 1, endpoints };
     let mut engine = Engine::new(WorkerId(0), 1, 1, RecorderParams { entries });
     for input in [

@@ -17,6 +17,9 @@ const WORKERS: [u16; 3] = [1, 4, 16];
 
 type Set = fn(&mut RouteParams, &mut ClusterParams);
 
+/// Its name, what turns it on, and what else must hold of a run.
+type Policy = (&'static str, Set, fn(&Outcome));
+
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
@@ -60,35 +63,59 @@ fn stormy(workers: u16, set: Set) -> Setup {
 }
 
 /// Each policy, and what else must hold of a run with it.
-fn policies() -> Vec<(&'static str, Set, fn(&Outcome))> {
+fn policies() -> Vec<Policy> {
     fn nothing(_: &Outcome) {}
     let balance: [(&'static str, Set); 9] = [
         ("round robin", |_, c| c.balance = Balance::RoundRobin),
         ("random", |_, c| c.balance = Balance::Random),
         ("least loaded", |_, c| c.balance = Balance::LeastLoaded),
         ("least loaded of all", |_, c| c.balance = Balance::LeastLoadedOfAll),
-        ("aperture", |_, c| c.balance = Balance::Aperture(Aperture { min: 2, ..Aperture::default() })),
+        ("aperture", |_, c| {
+            c.balance = Balance::Aperture(Aperture { min: 2, ..Aperture::default() })
+        }),
         ("maglev", |_, c| c.balance = Balance::Maglev(Maglev::default())),
         ("prequal", |_, c| c.balance = Balance::Prequal(Prequal::default())),
         ("zone", |_, c| c.zone = Some(Zone::default())),
-        ("slow start", |_, c| c.slow_start = Some(SlowStart { window: ms(2_000), ..SlowStart::default() })),
+        ("slow start", |_, c| {
+            c.slow_start = Some(SlowStart { window: ms(2_000), ..SlowStart::default() })
+        }),
     ];
-    let mut all: Vec<(&'static str, Set, fn(&Outcome))> =
+    let mut all: Vec<Policy> =
         balance.into_iter().map(|(name, set)| (name, set, nothing as fn(&Outcome))).collect();
     all.extend([
-        ("hedge", (|r, _| r.hedge = Some(Hedge::default())) as Set, hedges_are_paid as fn(&Outcome)),
+        (
+            "hedge",
+            (|r, _| r.hedge = Some(Hedge::default())) as Set,
+            hedges_are_paid as fn(&Outcome),
+        ),
         ("equal jitter", |r, _| r.backoff.jitter = Jitter::Equal, nothing),
         ("decorrelated jitter", |r, _| r.backoff.jitter = Jitter::Decorrelated, nothing),
         ("route limit", |r, _| r.concurrency = 5, |run| assert!(run.most_calls <= 5)),
         ("endpoint limit", |_, c| c.endpoint_concurrency = 2, nothing),
-        ("fifo", |_, c| (c.queue_order, c.codel, c.concurrency) = (QueueOrder::Fifo, None, 4), nothing),
+        (
+            "fifo",
+            |_, c| (c.queue_order, c.codel, c.concurrency) = (QueueOrder::Fifo, None, 4),
+            nothing,
+        ),
         ("codel", |_, c| c.concurrency = 4, nothing),
-        ("aimd", |_, c| c.adaptive = Some(Adaptive::Aimd(Aimd { min: 2, ..Aimd::default() })), nothing),
+        (
+            "aimd",
+            |_, c| c.adaptive = Some(Adaptive::Aimd(Aimd { min: 2, ..Aimd::default() })),
+            nothing,
+        ),
         ("gradient2", |_, c| c.adaptive = Some(Adaptive::Gradient2(Gradient2::default())), nothing),
-        ("admission", |_, c| (c.admission, c.concurrency) = (Some(Admission::default()), 2), nothing),
+        (
+            "admission",
+            |_, c| (c.admission, c.concurrency) = (Some(Admission::default()), 2),
+            nothing,
+        ),
         ("throttle", |_, c| c.throttle = Some(Throttle::default()), nothing),
         ("success rate", |_, c| c.eject.success_rate = Some(SuccessRate::default()), nothing),
-        ("latency outlier", |_, c| c.eject.latency_outlier = Some(LatencyOutlier::default()), nothing),
+        (
+            "latency outlier",
+            |_, c| c.eject.latency_outlier = Some(LatencyOutlier::default()),
+            nothing,
+        ),
         ("all of it", everything, hedges_are_paid),
     ]);
     all
@@ -111,9 +138,8 @@ fn everything(r: &mut RouteParams, c: &mut ClusterParams) {
 fn hedges_are_paid(run: &Outcome) {
     let pool = RouteParams::default().pool;
     let ended = run.count(|e| matches!(e, Event::CallEnded { .. }));
-    let spent = run.count(|e| {
-        matches!(e, Event::RetryScheduled { .. } | Event::HedgeStarted { .. })
-    });
+    let spent =
+        run.count(|e| matches!(e, Event::RetryScheduled { .. } | Event::HedgeStarted { .. }));
     let share = ended * pool.share_ppm as usize / 1_000_000;
     assert!(spent <= share + 1, "{spent} retries and hedges of {ended} calls");
     let started = run.count(|e| matches!(e, Event::HedgeStarted { .. }));
@@ -169,7 +195,10 @@ fn rates_are_exact_with_any_number_of_workers() {
             let let_in = run.calls.len() - refused;
             // Four keys, 50 a second and a burst of 10 each, for 6 s; each comes five times as often.
             let most = 4.0 * (50.0 * 6.0 + 10.0);
-            assert!(let_in as f64 <= most + 4.0 && let_in as f64 > 0.97 * most, "{let_in} of {most}");
+            assert!(
+                let_in as f64 <= most + 4.0 && let_in as f64 > 0.97 * most,
+                "{let_in} of {most}"
+            );
         });
     }
 }

@@ -273,8 +273,12 @@ fn setup(callers: u32, rate: f64, route: RouteParams) -> Setup {
 /// What the literature warns of: callers that ask three times more whatever happens, at once, after a timeout of 4 s.
 fn naive(callers: u32, rate: f64) -> Setup {
     let timeout = Duration::from_secs(4);
-    let route =
-        RouteParams { tries: 1, try_timeout: timeout, total_timeout: timeout, ..RouteParams::default() };
+    let route = RouteParams {
+        tries: 1,
+        try_timeout: timeout,
+        total_timeout: timeout,
+        ..RouteParams::default()
+    };
     Setup { again: 3, ..setup(callers, rate, route) }
 }
 

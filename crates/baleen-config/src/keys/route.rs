@@ -183,7 +183,7 @@ pub static STICKY: Def = Def {
 /// Old answers.
 pub static STALE: Def = Def {
     path: "route.stale",
-    doc: "Answers with status 200 to GET requests that caches may share are kept while they fit; `Cache-Control` is honoured.",
+    doc: "Whole answers to GET requests that caches may share (status 200, 203, 301, 308, 404, 410) are kept while they fit; `Cache-Control` and `Vary` are honoured.",
     keys: &[
         Key::new(
             "age",
@@ -196,10 +196,10 @@ pub static STALE: Def = Def {
             "bytes",
             Kind::Size(1 << 10, 4 << 30),
             "\"16MiB\"",
-            "Memory for all answers of a name; the least recently used is dropped.",
+            "Memory for all answers of a name; what was stored longest ago is dropped.",
         )
-        .per(Scope::Worker)
-        .care("It is taken by each worker for itself, and for each name."),
+        .per(Scope::Process)
+        .care("It is taken for each name, and up to as much again by answers on their way."),
         Key::new("body", Kind::Size(0, 64 << 20), "\"1MiB\"", "Larger bodies are not kept.")
             .per(Scope::Request)
             .care("Above `bytes` nothing more is kept than without it."),

@@ -72,7 +72,10 @@ impl Bench {
     }
 
     pub(super) fn set_of(&mut self, version: u64, ids: &[u32]) {
-        let endpoints = ids.iter().map(|&i| Endpoint { id: EndpointId(i), weight: 1, zone: 0, order: 0 }).collect();
+        let endpoints = ids
+            .iter()
+            .map(|&i| Endpoint { id: EndpointId(i), weight: 1, zone: 0, order: 0 })
+            .collect();
         self.tell(Input::Apply(CLUSTER, Arc::new(EndpointSet { version, endpoints })));
     }
 
@@ -94,8 +97,7 @@ impl Bench {
     }
 
     fn arrive_with(&mut self, set: impl FnOnce(&mut CallFacts)) -> CallId {
-        let mut facts =
-            CallFacts::new(ROUTE, TARGET);
+        let mut facts = CallFacts::new(ROUTE, TARGET);
         set(&mut facts);
         self.tell(Input::Arrive(facts)).expect("a call")
     }

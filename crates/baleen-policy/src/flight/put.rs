@@ -132,14 +132,15 @@ fn put_arrive(out: &mut Vec<u8>, last: &mut Tick, now: Tick, f: &CallFacts) {
     let plain = CallFacts::new(f.route, f.target);
     let timed = f.deadline != plain.deadline;
     let ranked = (f.priority, f.user, f.attempt) != (plain.priority, plain.user, plain.attempt);
-    let flags = u8::from(f.idempotent) * IDEMPOTENT
-        | u8::from(f.body) * BODY
-        | u8::from(f.client.is_some()) * CLIENT
-        | u8::from(f.fingerprint != 0) * FINGERPRINT
-        | u8::from(timed) * TIMED
-        | u8::from(ranked) * RANKED
-        | u8::from(f.key != 0) * KEY
-        | u8::from(f.sticky != 0) * STICKY;
+    let flag = |is: bool, bit: u8| if is { bit } else { 0 };
+    let flags = flag(f.idempotent, IDEMPOTENT)
+        | flag(f.body, BODY)
+        | flag(f.client.is_some(), CLIENT)
+        | flag(f.fingerprint != 0, FINGERPRINT)
+        | flag(timed, TIMED)
+        | flag(ranked, RANKED)
+        | flag(f.key != 0, KEY)
+        | flag(f.sticky != 0, STICKY);
     // At most 72 bytes.
     let mut e = Short::<128>::at(ARRIVE, last, now);
     e.byte(flags);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baleen_base::{
-    AttemptId, CallId, Cause, ClusterId, ConnId, Cx, EndpointId, Event, Failure, Prng, Sent, Sink, Tick,
-    WorkerId,
+    AttemptId, CallId, Cause, ClusterId, ConnId, Cx, EndpointId, Event, Failure, Prng, Sent, Sink,
+    Tick, WorkerId,
 };
 use baleen_policy::{
     Action, AttemptEvent, CallFacts, Endpoint, EndpointSet, Engine, Fleet, FleetVerdict, Input,

@@ -204,7 +204,7 @@ fn p99(how: Balance) -> f64 {
     let worker = WorkerParams::default();
     let mut cs: Vec<Cluster> =
         (0..clients).map(|_| cluster_with(balanced(how), &worker, &vec![1; servers])).collect();
-    let speed = |i: usize| if i % 4 == 0 { 0.5 } else { 1.0 };
+    let speed = |i: usize| if i.is_multiple_of(4) { 0.5 } else { 1.0 };
     let mut ss: Vec<Server> = (0..servers)
         .map(|i| Server {
             speed: speed(i),

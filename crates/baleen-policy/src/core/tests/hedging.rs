@@ -102,8 +102,10 @@ fn both_fail_and_the_third_try_is_the_last() {
     let (third, _, _) = b.start();
     assert_eq!(third.nth, 3);
     b.failed(third, Cause::ResponseInvalid, Sent::Maybe);
-    let answered =
-        b.actions().into_iter().any(|a| matches!(a, Action::Answer { refusal, .. } if refusal.attempts == 3));
+    let answered = b
+        .actions()
+        .into_iter()
+        .any(|a| matches!(a, Action::Answer { refusal, .. } if refusal.attempts == 3));
     assert!(answered);
 }
 

@@ -377,7 +377,10 @@ fn the_upstreams_own_level_sheds_here() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!([let_in(0, 127), let_in(3, 10), let_in(3, 11), let_in(7, 0)], [true, true, false, false]);
+    assert_eq!(
+        [let_in(0, 127), let_in(3, 10), let_in(3, 11), let_in(7, 0)],
+        [true, true, false, false]
+    );
     b.now = b.now + ms(1_001);
     b.arrive_with(|f| f.priority = 7);
     b.start();
@@ -440,7 +443,8 @@ fn in_a_queue_that_stands_waits_stay_short() {
         assert!(served > 900, "{order:?}: {served}");
         // Those at the beginning, before the queue stands.
         assert!(late < 25, "{order:?}: {late} of {served} late");
-        let shed = b.count(|e| matches!(e, Event::CallRefused { kind: RefusalKind::Overloaded, .. }));
+        let shed =
+            b.count(|e| matches!(e, Event::CallRefused { kind: RefusalKind::Overloaded, .. }));
         assert!(shed > 800, "{order:?}: {shed}");
     }
 }
