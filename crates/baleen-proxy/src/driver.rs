@@ -19,7 +19,7 @@ use std::sync::mpsc::SyncSender;
 use std::task::Waker;
 
 use baleen_base::{
-    AttemptId, CallId, ClientId, ClusterId, ConnId, Event, Failure, ListenerId, Sink, Tick,
+    AttemptId, CallId, ClientId, ClusterId, ConnId, Event, Failure, ListenerId, RouteId, Sink, Tick,
 };
 use baleen_policy::{
     Action, AttemptEvent, AttemptFacts, CallFacts, ClientEvent, Engine, Input, Ledger, Recording,
@@ -339,6 +339,13 @@ impl Driver {
     #[inline]
     pub fn attempt_facts(&self, attempt: AttemptId) -> Option<AttemptFacts> {
         self.inner.borrow().engine.attempt_facts(attempt)
+    }
+
+    /// The route whose settings this connection's call follows: another than it came for, once it fell back.
+    pub fn call_route(&self, client: ClientId) -> Option<RouteId> {
+        let inner = &mut *self.inner.borrow_mut();
+        let call = inner.client(client)?.call?;
+        inner.engine.core().call_route(call)
     }
 
     /// Up to which level calls to the cluster are admitted.

@@ -11,8 +11,9 @@
 //! | `x-envoy-attempt-count`: the same; `grpc-previous-rpc-attempts`: one less | anybody | untouched |
 //!
 //! **Who is believed.** Deadlines and urgency of callers that are not trusted are ignored and not sent on. Tries are believed
-//! from anybody: they only make us do less. Of several deadlines the strictest counts; a field that is not written exactly as
-//! it should be is ignored and not sent on either.
+//! from anybody: they only make us do less. Of several deadlines the strictest counts, of several urgencies the least; a field
+//! that is not written exactly as it should be is ignored and not sent on either. Nor is one whose name has `_` for `-`: a
+//! gateway interface behind us reads both as the same variable (RFC 3875 4.1.18).
 //!
 //! **Clocks.** Three of the four deadlines are lengths of time, so no clocks are compared. The fourth is a time: it is compared
 //! with our wall clock, so it is enforced too early or too late by as much as the clocks differ. One that is past by more than
@@ -131,9 +132,9 @@ fn read(view: &impl FieldView, fields: u128, sender: Sender, unix_nanos: impl Fn
             _ if !sender.trusted => {}
             Field::Priority => {
                 if let [digit @ b'0'..=b'7'] = value {
-                    // The most urgent, should it come twice.
+                    // The least urgent, should it come twice: whoever adds one gains nothing.
                     let came = digit - b'0';
-                    said.priority = Some(said.priority.map_or(came, |p| p.min(came)));
+                    said.priority = said.priority.max(Some(came));
                 }
             }
             Field::Deadline(form) => {
@@ -301,6 +302,18 @@ fn push_deadline(
             push(out, u128::from(now) + left.as_nanos());
         });
     }
+}
+
+/// Whether the name is one of ours, but for `_` in place of `-`.
+pub(crate) fn is_nearly_ours(name: &[u8]) -> bool {
+    let mut place = [0; 32];
+    let Some(place) = place.get_mut(..name.len()).filter(|_| name.contains(&b'_')) else {
+        return false;
+    };
+    for (to, b) in place.iter_mut().zip(name) {
+        *to = if *b == b'_' { b'-' } else { *b };
+    }
+    Field::of(place).is_some_and(Field::is_ours)
 }
 
 fn push(out: &mut Vec<u8>, number: impl std::fmt::Display) {

@@ -27,6 +27,7 @@ use std::net::{IpAddr, SocketAddr};
 use baleen_http1::{Known, is_authority};
 
 use crate::edits::Edits;
+use crate::facts::is_nearly_ours;
 use crate::head::{FIELDS_MAX, FieldView, HeadView, Scheme, indices};
 
 mod origin;
@@ -152,15 +153,20 @@ pub fn hops_left(view: &impl HeadView) -> Option<u32> {
     number.then(|| digits.iter().fold(0, add))
 }
 
-/// Fields named `X-Forwarded-` and anything, with `_` read as `-`: `all` of them, or only those that really have a `_`.
+/// Fields named `X-Forwarded-` and anything, with `_` read as `-`: `all` of them, or only those that really have a `_`. And
+/// fields that policy reads, if their names really have one.
 fn forwarded_family(view: &impl FieldView, all: bool) -> u128 {
     let hit = |i: &usize| {
         let name = view.field(*i).0;
         let Some(start) = name.get(..12) else { return false };
+        if !matches!(start[0] | 0x20, b'x' | b'b' | b'g' | b'l') {
+            return false;
+        }
         let mut same = start.iter().zip(b"x-forwarded-");
-        (start[0] | 0x20) == b'x'
-            && same.all(|(b, want)| b.eq_ignore_ascii_case(want) || (*b == b'_' && *want == b'-'))
-            && (all || name.contains(&b'_'))
+        if same.all(|(b, want)| b.eq_ignore_ascii_case(want) || (*b == b'_' && *want == b'-')) {
+            return all || name.contains(&b'_');
+        }
+        is_nearly_ours(name)
     };
     (0..view.field_count().min(FIELDS_MAX)).filter(hit).fold(0, |mask, i| mask | 1 << i)
 }

@@ -20,6 +20,7 @@
 //! | `failure` | errors of input and output as policy's three facts |
 //! | `body` | what an observer of bodies sees |
 //! | `io`, `buffers`, `clock`, `inbox` | small tools |
+//! | `fuzz` | bodies of the fuzz targets, behind the feature `fuzzing` |
 //!
 //! Not here: any decision (`baleen-policy`), the syntax of HTTP (`baleen-http1`), configuration. Tested: beside the code, in
 //! `tests/` against raw sockets, and end to end by `baleen`'s tests.
@@ -38,6 +39,9 @@ mod exchange;
 pub mod facts;
 mod failure;
 pub mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod hash;
 pub mod head;
 pub mod hints;

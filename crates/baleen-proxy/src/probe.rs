@@ -274,7 +274,7 @@ fn invalid(_: baleen_http1::Refusal) -> io::Error {
 }
 
 /// What a head says of a load.
-fn load_of(head: &ResponseHead, buf: &[u8]) -> Option<ProbedLoad> {
+pub(crate) fn load_of(head: &ResponseHead, buf: &[u8]) -> Option<ProbedLoad> {
     if !(200..300).contains(&head.status()) {
         return None;
     }
@@ -289,7 +289,7 @@ fn load_of(head: &ResponseHead, buf: &[u8]) -> Option<ProbedLoad> {
 
 /// A dictionary of integers (RFC 9651, without anything else that it allows). Both members are needed, each once; others may
 /// be there. What does not fit into 32 bits counts as the largest that does.
-fn parse_load(value: &[u8]) -> Option<ProbedLoad> {
+pub(crate) fn parse_load(value: &[u8]) -> Option<ProbedLoad> {
     let (mut in_flight, mut latency_us) = (None, None);
     for member in value.split(|b| *b == b',') {
         let member = member.trim_ascii();

@@ -203,6 +203,8 @@ pub fn reference_markdown() -> String {
          value `other`, and so are endpoints that have left their cluster. At most {RULES_MAX} rules are told apart for each \
          sender. Series that would be zero are left out where a label names a cause, a rule, an exact status, \
          a reason of policy, how a probe ended, or one of the classes 1xx and other.\n\n\
+         Counters take 400 KB of memory for each worker, and of what is in use 7.5 KB for each route, up to 16 KB for each cluster \
+         and 320 bytes for each endpoint.\n\n\
          ## Histograms\n\n\
          Durations are kept in {BUCKETS} buckets of at most 5 % width. The bounds shown are edges of these, so the counts are \
          exact: {} seconds. A request that lasts longer than 71 minutes counts as 71 minutes in the buckets, and as what it \

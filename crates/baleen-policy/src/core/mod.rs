@@ -159,6 +159,12 @@ impl Core {
         Some(AttemptFacts { until, try_number: call.tries, hedge: attempt.second })
     }
 
+    /// The route whose settings a call follows, which changes once when it falls back; `None` when it is over.
+    #[must_use]
+    pub fn call_route(&self, id: CallId) -> Option<RouteId> {
+        self.calls.find(id).map(|at| self.calls.get(at).facts.route)
+    }
+
     /// The level up to which calls to a cluster are admitted; see [`Event::AdmissionMoved`].
     #[must_use]
     pub fn admission_level(&self, cluster: ClusterId) -> u16 {

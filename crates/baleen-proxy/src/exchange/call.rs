@@ -191,9 +191,6 @@ impl Client<'_> {
     /// The response went down whole.
     #[inline]
     fn whole(&self, s: &mut Scratch, call: &Call) -> Next {
-        if let Some(capture) = s.down.capture.take() {
-            capture.keep();
-        }
         if call.survives && s.up.leaves_order() { Next::Request } else { self.last(s, call) }
     }
 

@@ -11,7 +11,8 @@
 //!
 //! A fixed answer with a status below 400 goes to GET and HEAD only: to others it would say that something was done.
 //!
-//! Settings are those of the route the request came for. What `fallback` answers is kept as this route's: it is what callers got.
+//! Settings are those of the route the request came for. What another route answers in its place (`fallback`) is not kept: it
+//! would take the place of better answers.
 //!
 //! **Cost.** A route with neither setting pays one comparison per call, per head and per refusal.
 //! Not here: what may be kept (`stale`), words (`answer`). Tested: `tests/it/degraded.rs`.
@@ -53,6 +54,7 @@ impl Client<'_> {
     pub(super) fn begin_keeping(&self, s: &mut Scratch, call: &Call) {
         if let Some(LastResort { route, shell, .. }) = &call.resort
             && let Some(bounds) = shell.stale
+            && self.w.driver.call_route(self.id) == Some(*route)
         {
             let length = match s.response.framing() {
                 Framing::Length(n) => Some(n),

@@ -369,6 +369,9 @@ impl Download {
                 if let Some(observer) = &self.observer {
                     observer.frame(Way::Down, Frame::End);
                 }
+                if let Some(capture) = self.capture.take() {
+                    capture.keep();
+                }
                 if self.chunked {
                     self.piece.end_chunked();
                 }
@@ -392,10 +395,15 @@ impl Download {
     /// Keep a copy of content, if this response is kept.
     #[inline]
     fn capture(&mut self, content: &Range<usize>) {
-        if let Some(capture) = &mut self.capture
-            && !capture.add(self.buf.at(content.clone()))
+        if let Some(mut capture) = self.capture.take()
+            && capture.add(self.buf.at(content.clone()))
         {
-            self.capture = None;
+            if self.decoder.is_done() {
+                // Before its end goes down, so that who has read it whole can rely on it.
+                capture.keep();
+            } else {
+                self.capture = Some(capture);
+            }
         }
     }
 

@@ -59,6 +59,8 @@ struct Second {
     endpoint: EndpointId,
     /// The request's head as it goes up.
     head: Vec<u8>,
+    /// Which try it tells that it is.
+    shown: u16,
     again: Resend,
     response: ResponseHead,
     down: Download,
@@ -172,12 +174,13 @@ impl Client<'_> {
             driver.attempt(self.id, id, AttemptEvent::Sending);
         }
         let mut head = Vec::new();
-        self.make_head(s, call, id, start.endpoint, &mut head);
+        let shown = self.make_head(s, call, id, start.endpoint, &mut head);
         race.second = Some(Box::new(Second {
             lane: Lane { run: Running::new(id, !connecting, driver.now()), stream, connecting },
             cluster: start.cluster,
             endpoint: start.endpoint,
             head,
+            shown,
             again: Resend::default(),
             response: ResponseHead::new(),
             down: Download::new(self.w.buffers.none()),
@@ -208,6 +211,7 @@ impl Client<'_> {
         s.down.swap_attempt(&mut second.down);
         std::mem::swap(&mut s.response, &mut second.response);
         std::mem::swap(&mut s.request_out, &mut second.head);
+        call.passed.shown = second.shown;
         call.cluster = Some(second.cluster);
         call.endpoint = Some(second.endpoint);
         second.lane

@@ -27,7 +27,7 @@ pub(super) struct Passed {
     /// Time left is sent on also when the caller said nothing of it.
     sends_deadline: bool,
     /// Which try the head in `Scratch` tells that it is.
-    shown: u16,
+    pub shown: u16,
     /// What `Set-Cookie` says in the response.
     cookie: Option<String>,
 }

@@ -93,6 +93,29 @@ fn urgency_is_one_digit_of_a_trusted_caller() {
 }
 
 #[test]
+fn the_least_of_several_urgencies_counts() {
+    let said = said_of("baleen-priority: 0\nBaleen-Priority: 5\nbaleen-priority: 3", true);
+    assert_eq!(said.priority, Some(5));
+}
+
+#[test]
+fn names_with_other_strokes_are_nearly_ours() {
+    for (name, want) in [
+        ("baleen_priority", true),
+        ("Baleen_Deadline", true),
+        ("x-envoy-expected_rq-timeout_ms", true),
+        ("l5d_ctx_deadline", true),
+        ("baleen-priority", false),
+        ("grpc_previous_rpc_attempts", false),
+        ("baleen_priorities", false),
+        ("_", false),
+        ("a_name_that_is_longer_than_any_of_ours", false),
+    ] {
+        assert_eq!(is_nearly_ours(name.as_bytes()), want, "{name}");
+    }
+}
+
+#[test]
 fn tries_are_believed_from_anybody_and_the_highest_counts() {
     for (lines, want) in [
         ("baleen-attempt: 2", 2),

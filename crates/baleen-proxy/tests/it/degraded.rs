@@ -565,10 +565,10 @@ fn another_route_takes_what_would_be_refused_before_anything_old_is_served() {
     server.send(ok("second"));
     let answer = client.message();
     assert_eq!((answer.text(), answer.field("age")), ("second", None));
-    // When that fails, too, callers get what they got last.
+    // When that fails, too, callers get what their own route answered last.
     drop((server, second));
     client.send(get("/"));
-    assert_is_old(&client.message(), "second");
+    assert_is_old(&client.message(), "first");
     client.send(get("/new"));
     assert_eq!(client.message().text(), "fixed");
 }

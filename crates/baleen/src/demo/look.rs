@@ -25,6 +25,7 @@ pub struct State {
 pub struct Seen {
     /// By address.
     pub states: BTreeMap<String, State>,
+    /// Further tries, those included of which nothing had been sent before.
     pub retries: u64,
     pub ejections: u64,
 }
@@ -35,7 +36,7 @@ pub fn look(admin: SocketAddr) -> Seen {
     let metrics = ask(admin, "GET", "/metrics").unwrap_or_default();
     Seen {
         states: states(&clusters),
-        retries: sum(&metrics, "baleen_retries_total"),
+        retries: sum(&metrics, "baleen_retries_total") + sum(&metrics, "baleen_requeues_total"),
         ejections: sum(&metrics, "baleen_ejections_total"),
     }
 }

@@ -1,0 +1,4 @@
+//! Fuzzes `baleen_proxy::fuzz::fuzz_facts`, where the properties are.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| baleen_proxy::fuzz::fuzz_facts(data));
