@@ -15,6 +15,12 @@ impl Args {
         Self(std::env::args().skip(1).collect())
     }
 
+    /// These words.
+    #[cfg(test)]
+    pub fn of(words: &[&str]) -> Self {
+        Self(words.iter().map(ToString::to_string).collect())
+    }
+
     /// Takes the first argument if it is not an option.
     pub fn positional(&mut self) -> Option<String> {
         let first = self.0.first()?;
@@ -62,7 +68,7 @@ mod tests {
     use super::*;
 
     fn args(words: &[&str]) -> Args {
-        Args(words.iter().map(ToString::to_string).collect())
+        Args::of(words)
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! Repository chores, run as `cargo xtask VERB`: `tidy`, `ci`, `bench`.
+//! Repository chores, run as `cargo xtask VERB`: `tidy`, `ci`, `bench`, `nightly`.
 //!
 //! One module per verb. Nothing here ships to users; what ships is the `baleen` crate.
 
 mod args;
 mod bench;
 mod ci;
+mod nightly;
 mod repo;
 mod tidy;
 
@@ -21,6 +22,8 @@ cargo xtask VERB
   bench instructions    user-space instructions per request, by layer
                         --check  --update  --requests N  --peer NAME  --no-build
   bench report          render docs/benchmarks.md again from the last results
+  nightly               what takes hours: the table of metastability, fuzzing, mutants
+                        --only PART  --minutes N (for each fuzz target)
 ";
 
 fn main() -> ExitCode {
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         "tidy" => args.finish().and_then(|()| tidy::run()),
         "ci" => args.finish().and_then(|()| ci::run()),
         "bench" => bench::run(args),
+        "nightly" => nightly::run(args),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

@@ -99,8 +99,8 @@ pub trait Shared {
     /// Say whether `worker` has anyone waiting for a slot of `limit`. Announce first, then try once more to acquire.
     fn waiting(&self, limit: Limit, worker: WorkerId, waiting: bool);
 
-    /// Count one call of `route` that succeeded at `now`: it pays for retries and requeues.
-    fn deposit(&self, route: RouteId, now: Tick, pool: &Pool);
+    /// Count calls of `route` that succeeded at `now`: they pay for retries and requeues.
+    fn deposit(&self, route: RouteId, now: Tick, pool: &Pool, calls: u32);
 
     /// Take one attempt out of the account that `spend` names; false when it holds less than one.
     fn withdraw(&self, route: RouteId, now: Tick, pool: &Pool, spend: Spend) -> bool;

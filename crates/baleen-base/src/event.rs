@@ -188,7 +188,8 @@ pub enum Event {
     },
     /// An attempt failed.
     AttemptFailed { cluster: ClusterId, endpoint: EndpointId, attempt: AttemptId, cause: Cause },
-    /// An attempt's slot was given back, whatever became of it. Each `AttemptStarted` has one.
+    /// An attempt's slot was given back, whatever became of it. Each `AttemptStarted` has one, but for the last one of a call
+    /// that ended well: `CallEnded` says it of that, too.
     AttemptSettled { cluster: ClusterId, endpoint: EndpointId, attempt: AttemptId },
     /// A call will be tried again after this long.
     RetryScheduled { route: RouteId, call: CallId, after: Duration, cause: Cause },
@@ -212,10 +213,12 @@ pub enum Event {
     ProbeEnded { cluster: ClusterId, endpoint: EndpointId, ok: bool },
     /// A call would have been tried again, but may not.
     RetryDenied { route: RouteId, call: CallId, why: RetryDenied },
-    /// A call ended with a response that went downstream whole.
+    /// A call ended with a response that went downstream whole, from this endpoint. Its last attempt (whose number is that of
+    /// the attempts) is settled with it.
     CallEnded {
         route: RouteId,
         cluster: ClusterId,
+        endpoint: EndpointId,
         call: CallId,
         status: u16,
         attempts: u16,

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use baleen_base::{ClusterId, ConnId, EndpointId, RouteId, TargetId, Tick, WorkerId};
+use baleen_base::{AttemptId, ClusterId, ConnId, EndpointId, RouteId, TargetId, Tick, WorkerId};
 use baleen_policy::params::{
     Aperture, Balance, ClusterParams, Maglev, Params, Prequal, RouteParams,
 };
@@ -96,6 +96,11 @@ impl Rig {
     }
 
     #[inline(always)]
+    fn attempt(&mut self, id: AttemptId, event: AttemptEvent) {
+        self.engine.attempt(Tick::from_nanos(self.now), &mut self.sink, &self.ledger, id, event);
+    }
+
+    #[inline(always)]
     fn poll(&mut self) -> Option<Action> {
         self.engine.poll(Tick::from_nanos(self.now), &mut self.sink, &self.ledger)
     }
@@ -120,7 +125,7 @@ impl Rig {
         self.calls += 1;
         let sticky = self.calls.wrapping_mul(SPREAD);
         let facts = CallFacts { sticky, ..CallFacts::new(RouteId(0), TargetId(0)) };
-        self.tell(Input::Arrive(facts));
+        self.engine.arrive(Tick::from_nanos(self.now), &mut self.sink, &self.ledger, facts);
         let (attempt, conn) = match self.next() {
             Some(Action::Start { attempt, conn, .. }) => (attempt, conn),
             other => bail!("{other:?} instead of a start"),
@@ -130,16 +135,14 @@ impl Rig {
             self.conns += 1;
             self.tell(Input::Attempt(attempt, AttemptEvent::Connected { conn }));
         }
-        self.tell(Input::Attempt(attempt, AttemptEvent::Sending));
-        self.tell(Input::Attempt(attempt, AttemptEvent::RequestEnd));
+        self.attempt(attempt, AttemptEvent::RequestEnd);
         self.now += ANSWER_NANOS;
-        self.tell(Input::Attempt(attempt, AttemptEvent::Head { status: 200, facts: None }));
+        self.attempt(attempt, AttemptEvent::Head { status: 200, facts: None });
         match self.next() {
             Some(Action::Forward { attempt: it }) if it == attempt => {}
             other => bail!("{other:?} instead of forwarding"),
         }
-        self.tell(Input::Attempt(attempt, AttemptEvent::Committed));
-        self.tell(Input::Attempt(attempt, AttemptEvent::End { reusable: true }));
+        self.attempt(attempt, AttemptEvent::End { reusable: true });
         if let Some(action) = self.next() {
             bail!("{action:?} after the end");
         }

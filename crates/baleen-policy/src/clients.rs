@@ -266,7 +266,7 @@ impl Clients {
     }
 
     #[inline]
-    pub(crate) fn next_deadline(&self) -> Option<Tick> {
+    pub(crate) fn next_deadline(&self) -> Tick {
         self.wheel.next()
     }
 

@@ -21,13 +21,15 @@ use crate::balance::Tables;
 use crate::balance::p2c::Hold;
 use crate::balance::peak_ewma::{self, Latency};
 use crate::balance::prequal::Probes;
+use crate::balance::random::Draw;
 use crate::balance::zone::Near;
 use crate::core::Tally;
 use crate::guard::Guard;
 use crate::health::Health;
 use crate::params::{Aperture, ApertureLoad, Balance, ClusterParams, ENDPOINTS_MAX, WorkerParams};
-use crate::pool::IdleList;
+use crate::pool::{IdleList, Keep};
 use crate::queue::Queue;
+use crate::span::Span;
 use crate::{CallFacts, EndpointSet, HeadFacts};
 
 /// One endpoint, as this worker knows it.
@@ -54,6 +56,38 @@ pub(crate) struct Ep {
     /// Since the last report to the fleet.
     pub(crate) tally: Tally,
     pub(crate) idle: IdleList,
+}
+
+/// Settings as each call needs them.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Quick {
+    /// Time constant of the latency average, in nanoseconds.
+    pub(crate) tau: f64,
+    pub(crate) connect: Span,
+    pub(crate) keep: Keep,
+    /// The balancer is peak EWMA.
+    pub(crate) peak_ewma: bool,
+    /// Nobody is shed or throttled here, no limit moves, none is an endpoint's, and calls cause no probes.
+    pub(crate) open: bool,
+}
+
+impl Quick {
+    pub(crate) fn of(p: &ClusterParams) -> Quick {
+        let tau = match p.balance {
+            Balance::PeakEwma { decay }
+            | Balance::Aperture(Aperture { load: ApertureLoad::PeakEwma { decay }, .. }) => {
+                peak_ewma::tau(decay)
+            }
+            _ => 10e9,
+        };
+        let open = p.throttle.is_none()
+            && p.admission.is_none()
+            && p.adaptive.is_none()
+            && p.endpoint_concurrency == u32::MAX
+            && !matches!(p.balance, Balance::Prequal(_));
+        let peak_ewma = matches!(p.balance, Balance::PeakEwma { .. });
+        Quick { tau, connect: p.connect_timeout.into(), keep: Keep::of(&p.pool), peak_ewma, open }
+    }
 }
 
 /// One cluster, as this worker knows it.
@@ -87,6 +121,7 @@ pub(crate) struct Cluster {
     /// Attempts of this worker in flight.
     pub(crate) in_flight: u32,
     pub(crate) guard: Guard,
+    pub(crate) quick: Quick,
     /// The fleet wants to know what becomes of attempts.
     pub(crate) windows: bool,
 }
@@ -94,6 +129,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) fn new(id: ClusterId, params: Arc<ClusterParams>) -> Cluster {
         let (guard, windows) = (Guard::new(&params), wants_windows(&params));
+        let quick = Quick::of(&params);
         Cluster {
             id,
             params,
@@ -112,6 +148,7 @@ impl Cluster {
             queue: Queue::default(),
             in_flight: 0,
             guard,
+            quick,
             windows,
         }
     }
@@ -119,6 +156,7 @@ impl Cluster {
     /// New settings; what was learnt is kept. Call [`Cluster::refresh`] next.
     pub(crate) fn reconfigure(&mut self, params: Arc<ClusterParams>) {
         self.guard.reconfigure(&params);
+        self.quick = Quick::of(&params);
         self.windows = wants_windows(&params);
         self.params = params;
     }
@@ -135,9 +173,9 @@ impl Cluster {
     }
 
     /// An attempt got its head; `since`: from when its time counts, if it does.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn head(&mut self, now: Tick, slot: u32, good: bool, since: Option<Tick>) {
-        let tau = self.tau();
+        let tau = self.quick.tau;
         let ep = &mut self.eps[slot as usize];
         ep.latency.waited(now, true);
         if good {
@@ -145,23 +183,12 @@ impl Cluster {
         }
         if let Some(since) = since {
             let nanos = now.nanos_since(since);
-            ep.latency.observe(now, nanos as f64, tau);
+            // Signed, because the processor converts only those in one instruction.
+            ep.latency.observe(now, nanos as i64 as f64, tau);
             if self.windows {
                 ep.tally.timed += 1;
                 ep.tally.total_us += nanos / 1000;
             }
-        }
-    }
-
-    /// Time constant of the latency average.
-    #[inline]
-    pub(crate) fn tau(&self) -> f64 {
-        match self.params.balance {
-            Balance::PeakEwma { decay }
-            | Balance::Aperture(Aperture { load: ApertureLoad::PeakEwma { decay }, .. }) => {
-                peak_ewma::tau(decay)
-            }
-            _ => 10e9,
         }
     }
 
@@ -259,6 +286,13 @@ impl Cluster {
         was != panic
     }
 
+    /// Whether a call needs nothing here but a slot of the cluster, and nobody waits for one.
+    #[inline(always)]
+    pub(crate) fn lets_in(&self, now: Tick, f: &CallFacts) -> bool {
+        let open = self.quick.open && self.queue.is_empty();
+        open && self.guard.remote.admits(now, f.priority, f.user)
+    }
+
     /// The endpoint for a call's next attempt, and whether it is the endpoint's trial.
     #[inline(always)]
     pub(crate) fn pick(
@@ -272,7 +306,27 @@ impl Cluster {
         {
             return Some((slot, true));
         }
+        let settled = self.near.share_ppm == 0 && cx.now >= self.new_until;
+        if self.quick.peak_ewma && settled && tried.is_empty() && self.tables.draw.is_even() {
+            return self.choose_plain(cx.rng, cx.now).map(|slot| (slot, false));
+        }
         self.choose(cx.rng, cx.now, facts.sticky, tried).map(|slot| (slot, false))
+    }
+
+    /// What [`Cluster::choose`] comes to by peak EWMA when no endpoint was tried, weighs more, is new or is nearer.
+    #[inline(always)]
+    fn choose_plain(&mut self, rng: &mut Prng, now: Tick) -> Option<u32> {
+        let Cluster { usable, eps, quick, .. } = self;
+        if usable.len() < 2 {
+            return usable.first().copied();
+        }
+        let (a, b) = Draw::two_even(rng, usable.len());
+        let (a, b) = (usable[a], usable[b]);
+        let held = (eps[a as usize].hold.holds(now), eps[b as usize].hold.holds(now));
+        let cost_a = peak_ewma::cost(&mut eps[a as usize], now, quick.tau, 1.0);
+        let cost_b = peak_ewma::cost(&mut eps[b as usize], now, quick.tau, 1.0);
+        let first = if held.0 == held.1 { cost_a <= cost_b } else { held.1 };
+        Some(if first { a } else { b })
     }
 
     #[cold]

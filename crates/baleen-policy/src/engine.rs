@@ -8,7 +8,7 @@ use baleen_base::{AttemptId, CallId, ClusterId, Cx, Prng, Shared, Sink, Tick, Wo
 
 use crate::flight::{Recording, Tape, Taped};
 use crate::view::View;
-use crate::{Action, AttemptFacts, Core, Input};
+use crate::{Action, AttemptEvent, AttemptFacts, CallFacts, Core, Input};
 
 /// How much the flight recorder keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,7 +43,6 @@ impl Engine {
     }
 
     /// Take any input. `Some` for [`Input::Arrive`]. Poll next.
-    #[inline]
     pub fn input(
         &mut self,
         now: Tick,
@@ -51,17 +50,64 @@ impl Engine {
         shared: &dyn Shared,
         input: Input,
     ) -> Option<CallId> {
-        let Engine { core, rng, tape } = self;
-        if !tape.is_on() {
-            return core.input(&mut Cx { now, rng, sink, shared }, input);
+        if self.tape.is_on() {
+            return self.record(now, sink, shared, input);
         }
+        let Engine { core, rng, .. } = self;
+        core.input(&mut Cx { now, rng, sink, shared }, input)
+    }
+
+    /// [`Input::Arrive`], which each call begins with, without a detour through [`Input`].
+    #[inline(always)]
+    pub fn arrive(
+        &mut self,
+        now: Tick,
+        sink: &mut dyn Sink,
+        shared: &dyn Shared,
+        facts: CallFacts,
+    ) -> CallId {
+        if self.tape.is_on() {
+            let id = self.record(now, sink, shared, Input::Arrive(facts));
+            return id.unwrap_or_default();
+        }
+        let Engine { core, rng, .. } = self;
+        core.arrive(&mut Cx { now, rng, sink, shared }, facts)
+    }
+
+    /// [`Input::Attempt`], likewise.
+    #[inline(always)]
+    pub fn attempt(
+        &mut self,
+        now: Tick,
+        sink: &mut dyn Sink,
+        shared: &dyn Shared,
+        id: AttemptId,
+        event: AttemptEvent,
+    ) {
+        if self.tape.is_on() {
+            self.record(now, sink, shared, Input::Attempt(id, event));
+            return;
+        }
+        let Engine { core, rng, .. } = self;
+        core.attempt(&mut Cx { now, rng, sink, shared }, id, event);
+    }
+
+    #[inline(never)]
+    fn record(
+        &mut self,
+        now: Tick,
+        sink: &mut dyn Sink,
+        shared: &dyn Shared,
+        input: Input,
+    ) -> Option<CallId> {
+        let Engine { core, rng, tape } = self;
         tape.input(now, &input, core, rng);
         let taped = Taped::new(shared, tape);
         core.input(&mut Cx { now, rng, sink, shared: &taped }, input)
     }
 
     /// The next thing to do; poll until there is none.
-    #[inline]
+    #[inline(always)]
     pub fn poll(&mut self, now: Tick, sink: &mut dyn Sink, shared: &dyn Shared) -> Option<Action> {
         let Engine { core, rng, tape } = self;
         let action = core.poll(&mut Cx { now, rng, sink, shared })?;

@@ -89,7 +89,8 @@ pub struct ProbedLoad {
 }
 
 /// What became of an attempt so far. In order: `Connected`, `Sending`, `RequestEnd`, `Head`, `Committed`, `End`; `Failed` may
-/// come instead of any, `BodyGone` between any. The request may still be going up when the head arrives.
+/// come instead of any, `BodyGone` between any. The request may still be going up when the head arrives. Of an ordinary call
+/// only `Head` and `End` need be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum AttemptEvent {
     /// A new connection stands. Not told for a reused one.
@@ -97,9 +98,10 @@ pub enum AttemptEvent {
         /// The driver's name for it.
         conn: ConnId,
     },
-    /// The first byte is about to be written: from now on something may have been sent.
+    /// The first byte is about to be written. Changes nothing and need not be told: something may have been sent from the
+    /// start on a pooled connection, and from `Connected` on a new one. That nothing was after all is told by `Failed`.
     Sending,
-    /// The request was sent whole.
+    /// The request was sent whole. Need not be told of one without a body.
     RequestEnd,
     /// A whole, valid, final response head arrived. The core answers `Forward` or retries.
     Head {
@@ -108,7 +110,8 @@ pub enum AttemptEvent {
         /// What else it says.
         facts: Option<HeadFacts>,
     },
-    /// The response head went downstream, at least in part: no retry any more.
+    /// The response head went downstream, at least in part: no retry any more. Need not be told when `End` follows in the
+    /// same turn.
     Committed,
     /// Body bytes moved, in either direction. The driver tells this at most every 50 ms.
     Progress,

@@ -47,6 +47,7 @@ mod pool;
 mod quantile;
 mod queue;
 mod route;
+mod span;
 mod target;
 mod view;
 mod wheel;

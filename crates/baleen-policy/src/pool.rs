@@ -5,7 +5,8 @@
 //!
 //! Bounds: `idle_max` per endpoint and worker, beyond which a connection that comes back is closed; [`CONNS_MAX`] in all.
 //! Closed too: after `idle_timeout` without use, at `age_max`, and with their endpoint. All kept in place: a list in order
-//! of use for the first order, a dense table for the second, so taking, giving back and losing one cost the same anywhere.
+//! of use for both orders and a dense table for the second, made when it is first drawn from, so taking, giving back and
+//! losing one cost the same anywhere.
 //!
 //! Not here: sockets. Tested: below.
 
@@ -15,29 +16,46 @@ use baleen_base::{ClusterId, ConnClose, ConnId, EndpointId, Prng, Tick};
 use serde::{Deserialize, Serialize};
 
 use crate::params::{PoolOrder, PoolParams};
+use crate::span::Span;
 use crate::wheel::Wheel;
 
 /// Most connections to upstreams that a worker can know. One with a greater slot is used once and closed.
 pub(crate) const CONNS_MAX: usize = 1 << 20;
 const NONE: u32 = u32::MAX;
 
+/// How long connections are kept, as each that comes back needs it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Keep {
+    most: u32,
+    idle: Span,
+    age: Span,
+}
+
+impl Keep {
+    pub(crate) fn of(p: &PoolParams) -> Keep {
+        Keep { most: p.idle_max, idle: p.idle_timeout.into(), age: p.age_max.into() }
+    }
+}
+
 /// Idle connections of one endpoint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct IdleList {
     oldest: u32,
     newest: u32,
+    len: u32,
+    /// All of them, to draw from; empty while nobody draws.
     dense: Vec<u32>,
 }
 
 impl Default for IdleList {
     fn default() -> Self {
-        IdleList { oldest: NONE, newest: NONE, dense: Vec::new() }
+        IdleList { oldest: NONE, newest: NONE, len: 0, dense: Vec::new() }
     }
 }
 
 impl IdleList {
     pub(crate) fn len(&self) -> usize {
-        self.dense.len()
+        self.len as usize
     }
 
     pub(crate) fn first(&self) -> Option<u32> {
@@ -149,53 +167,91 @@ impl Conns {
     pub(crate) fn put(
         &mut self,
         list: &mut IdleList,
-        params: &PoolParams,
+        keep: Keep,
         id: ConnId,
         now: Tick,
     ) -> Result<(), ConnClose> {
-        let Some(c) = self.find(id, State::Busy) else { return Err(ConnClose::PoolFull) };
-        if list.dense.len() >= params.idle_max as usize {
+        let Some(c) = self.table.get_mut(id.slot as usize) else { return Err(ConnClose::PoolFull) };
+        let known = c.generation == id.generation && c.state == State::Busy;
+        if !known || list.len >= keep.most {
             return Err(ConnClose::PoolFull);
         }
-        let (idle, age) = (now + params.idle_timeout, c.created + params.age_max);
+        let (idle, age) = (now + keep.idle, c.created + keep.age);
         if age <= now {
             return Err(ConnClose::Age);
         }
         let newest = list.newest;
-        let c = &mut self.table[id.slot as usize];
         (c.expires, c.why) =
             if age < idle { (age, ConnClose::Age) } else { (idle, ConnClose::Idle) };
         (c.state, c.prev, c.next) = (State::Idle, newest, NONE);
-        c.at = list.dense.len() as u32;
-        let expires = c.expires;
-        list.dense.push(id.slot);
-        match newest {
-            NONE => list.oldest = id.slot,
-            newest => self.table[newest as usize].next = id.slot,
+        self.wheel.arm(id.slot, c.expires);
+        if !list.dense.is_empty() {
+            c.at = list.dense.len() as u32;
+            list.dense.push(id.slot);
         }
+        list.len += 1;
         list.newest = id.slot;
-        self.wheel.arm(id.slot, expires);
+        match self.table.get_mut(newest as usize) {
+            None => list.oldest = id.slot,
+            Some(c) => c.next = id.slot,
+        }
         Ok(())
     }
 
     /// Take an idle connection for use.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(
         &mut self,
         list: &mut IdleList,
         order: PoolOrder,
         rng: &mut Prng,
     ) -> Option<ConnId> {
-        if list.dense.is_empty() {
-            return None;
-        }
         let slot = match order {
+            _ if list.len == 0 => return None,
+            PoolOrder::Random => return Some(self.take_any(list, rng)),
+            PoolOrder::LeastRecentlyUsed if !list.dense.is_empty() => {
+                return Some(self.take_oldest(list));
+            }
             PoolOrder::LeastRecentlyUsed => list.oldest,
-            PoolOrder::Random => list.dense[rng.index(list.dense.len())],
         };
+        let c = &mut self.table[slot as usize];
+        c.state = State::Busy;
+        let (id, next) = (ConnId { slot, generation: c.generation }, c.next);
+        list.len -= 1;
+        list.oldest = next;
+        match self.table.get_mut(next as usize) {
+            None => list.newest = NONE,
+            Some(c) => c.prev = NONE,
+        }
+        Some(id)
+    }
+
+    #[inline(never)]
+    fn take_any(&mut self, list: &mut IdleList, rng: &mut Prng) -> ConnId {
+        if list.dense.is_empty() {
+            let mut at = list.oldest;
+            while at != NONE {
+                let c = &mut self.table[at as usize];
+                c.at = list.dense.len() as u32;
+                list.dense.push(at);
+                at = c.next;
+            }
+        }
+        let slot = list.dense[rng.index(list.dense.len())];
         self.unlink(list, slot);
         self.table[slot as usize].state = State::Busy;
-        Some(self.id(slot))
+        self.id(slot)
+    }
+
+    /// The order was random before.
+    #[cold]
+    #[inline(never)]
+    fn take_oldest(&mut self, list: &mut IdleList) -> ConnId {
+        list.dense.clear();
+        let slot = list.oldest;
+        self.unlink(list, slot);
+        self.table[slot as usize].state = State::Busy;
+        self.id(slot)
     }
 
     /// Take an idle connection away.
@@ -216,6 +272,10 @@ impl Conns {
         match next {
             NONE => list.newest = prev,
             next => self.table[next as usize].prev = prev,
+        }
+        list.len -= 1;
+        if list.dense.is_empty() {
+            return;
         }
         list.dense.swap_remove(at);
         if let Some(&moved) = list.dense.get(at) {
@@ -239,7 +299,7 @@ impl Conns {
     }
 
     #[inline]
-    pub(crate) fn next_deadline(&self) -> Option<Tick> {
+    pub(crate) fn next_deadline(&self) -> Tick {
         self.wheel.next()
     }
 
@@ -263,22 +323,26 @@ impl Conns {
             }
             idle += 1;
             let list = list_of(&c.owner).ok_or("idle connection of nobody")?;
-            if !ends || list.dense.get(c.at as usize) != Some(&(slot as u32)) {
+            let drawn = list.dense.get(c.at as usize) == Some(&(slot as u32));
+            if !ends || !(drawn || list.dense.is_empty()) {
                 return Err("idle connection not listed");
             }
         }
         let mut listed = 0;
         for list in lists {
-            listed += list.dense.len();
+            listed += list.len();
+            if !list.dense.is_empty() && list.dense.len() != list.len() {
+                return Err("idle table is not whole");
+            }
             let (mut at, mut prev, mut n) = (list.oldest, NONE, 0);
             while at != NONE {
                 let c = self.table.get(at as usize).ok_or("idle list leads nowhere")?;
-                if c.prev != prev || c.state != State::Idle || n > list.dense.len() {
+                if c.prev != prev || c.state != State::Idle || n > list.len() {
                     return Err("idle list is linked wrongly");
                 }
                 (prev, at, n) = (at, c.next, n + 1);
             }
-            if n != list.dense.len() || prev != list.newest {
+            if n != list.len() || prev != list.newest {
                 return Err("idle list ends wrongly");
             }
         }
@@ -301,7 +365,7 @@ mod tests {
         let (mut c, mut l, p) = (Conns::new(), IdleList::default(), PoolParams::default());
         for i in 0..n {
             assert!(c.open(id(i), OWNER, Tick::ZERO));
-            c.put(&mut l, &p, id(i), Tick::from_millis(u64::from(i))).unwrap();
+            c.put(&mut l, Keep::of(&p), id(i), Tick::from_millis(u64::from(i))).unwrap();
         }
         (c, l, p)
     }
@@ -325,7 +389,7 @@ mod tests {
             // The slow link comes back last.
             out.sort_by_key(|conn| conn.slot == 3);
             for conn in out {
-                c.put(&mut l, &p, conn, Tick::from_millis(10 * round)).unwrap();
+                c.put(&mut l, Keep::of(&p), conn, Tick::from_millis(10 * round)).unwrap();
             }
         }
         assert!(used.iter().all(|&n| n == 500), "{used:?}");
@@ -339,7 +403,7 @@ mod tests {
         for _ in 0..10_000 {
             let conn = c.take(&mut l, PoolOrder::Random, &mut rng).unwrap();
             used[conn.slot as usize] += 1;
-            c.put(&mut l, &p, conn, Tick::from_millis(5)).unwrap();
+            c.put(&mut l, Keep::of(&p), conn, Tick::from_millis(5)).unwrap();
         }
         assert!(used.iter().all(|n| (900..1100).contains(n)), "{used:?}");
         check(&c, &l);
@@ -350,13 +414,13 @@ mod tests {
         let (mut c, mut l, mut p) = pool(3);
         p.idle_max = 3;
         assert!(c.open(id(3), OWNER, Tick::ZERO));
-        assert_eq!(c.put(&mut l, &p, id(3), Tick::ZERO), Err(ConnClose::PoolFull));
+        assert_eq!(c.put(&mut l, Keep::of(&p), id(3), Tick::ZERO), Err(ConnClose::PoolFull));
         assert_eq!(c.closed(id(3)), Some(OWNER));
         assert_eq!(c.closed(id(3)), None);
         // 1 is used and comes back late: it expires later than the others.
         let mut rng = Prng::new(0);
         assert_eq!(c.take(&mut l, PoolOrder::LeastRecentlyUsed, &mut rng), Some(id(0)));
-        c.put(&mut l, &p, id(0), Tick::from_millis(20_000)).unwrap();
+        c.put(&mut l, Keep::of(&p), id(0), Tick::from_millis(20_000)).unwrap();
         assert_eq!(c.expire(Tick::from_millis(29_999)), None);
         let mut gone = Vec::new();
         while let Some((slot, owner, why)) = c.expire(Tick::from_millis(30_010)) {
@@ -369,7 +433,10 @@ mod tests {
         check(&c, &l);
         p.age_max = Duration::from_secs(30);
         assert_eq!(c.take(&mut l, PoolOrder::Random, &mut rng), Some(id(0)));
-        assert_eq!(c.put(&mut l, &p, id(0), Tick::from_millis(31_000)), Err(ConnClose::Age));
+        assert_eq!(
+            c.put(&mut l, Keep::of(&p), id(0), Tick::from_millis(31_000)),
+            Err(ConnClose::Age)
+        );
     }
 
     #[test]
@@ -379,6 +446,6 @@ mod tests {
         assert!(!c.open(ConnId { slot: 0, generation: 2 }, OWNER, Tick::ZERO), "0 is still idle");
         let stale = ConnId { slot: 0, generation: 7 };
         assert_eq!(c.idle_owner(stale), None);
-        assert_eq!(c.put(&mut l, &p, stale, Tick::ZERO), Err(ConnClose::PoolFull));
+        assert_eq!(c.put(&mut l, Keep::of(&p), stale, Tick::ZERO), Err(ConnClose::PoolFull));
     }
 }

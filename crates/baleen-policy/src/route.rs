@@ -17,11 +17,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use baleen_base::{Cause, ClusterId, Prng, RetryDenied, Sent, Spend, Tick};
+use baleen_base::{Cause, ClusterId, Cx, Prng, RetryDenied, RouteId, Sent, Spend, Tick};
 use serde::{Deserialize, Serialize};
 
-use crate::{HeadFacts, Target};
 use crate::params::{Backoff, Jitter, RouteParams};
+use crate::span::Span;
+use crate::{HeadFacts, Target};
 
 /// Most targets a process holds.
 pub const TARGETS_MAX: usize = 65_536;
@@ -34,6 +35,75 @@ const NODES_MAX: usize = 4096;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Route {
     pub(crate) params: Arc<RouteParams>,
+    pub(crate) quick: Quick,
+    pub(crate) earned: Earned,
+}
+
+/// Settings as each call needs them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Quick {
+    pub(crate) total: Span,
+    pub(crate) per_try: Span,
+    pub(crate) idle: Span,
+    /// Statuses below this are never tried again.
+    pub(crate) retried_from: u16,
+    /// There is neither a rate nor a limit to the calls that are let in.
+    pub(crate) open: bool,
+    /// Second attempts may go beside slow first ones.
+    pub(crate) hedges: bool,
+}
+
+impl Quick {
+    pub(crate) fn of(p: &RouteParams) -> Quick {
+        Quick {
+            total: p.total_timeout.into(),
+            per_try: p.try_timeout.into(),
+            idle: p.idle_timeout.into(),
+            retried_from: p.retry_statuses.first().map_or(u16::MAX, |&s| s.max(400)),
+            open: p.rate.is_none() && p.concurrency == u32::MAX,
+            hedges: p.hedge.is_some(),
+        }
+    }
+}
+
+/// Successes that this worker has not paid into the retry pool yet. Paid in together, so that not every call of every worker
+/// writes to the one counter of the process: at the latest with the [`EARNED_MAX`]th, with the first that comes later than
+/// [`EARNED_FOR`], and before this worker takes anything out. What other workers hold back makes the pool poorer by at most
+/// [`EARNED_MAX`] successes each, never richer.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Earned {
+    count: u32,
+    /// When the first of them came: they count from then on.
+    since: Tick,
+}
+
+/// Most successes that are held back.
+pub(crate) const EARNED_MAX: u32 = 16;
+/// How long they are held back while others follow.
+const EARNED_FOR: u64 = 100_000_000;
+
+impl Earned {
+    /// One more. What is to be paid in now, and from when it counts.
+    #[inline]
+    pub(crate) fn one(&mut self, now: Tick) -> Option<(u32, Tick)> {
+        if self.count > 0 && now.nanos_since(self.since) >= EARNED_FOR {
+            let due = self.take();
+            (self.count, self.since) = (1, now);
+            return due;
+        }
+        if self.count == 0 {
+            self.since = now;
+        }
+        self.count += 1;
+        if self.count < EARNED_MAX { None } else { self.take() }
+    }
+
+    /// All of them.
+    #[cold]
+    pub(crate) fn take(&mut self) -> Option<(u32, Tick)> {
+        let count = core::mem::take(&mut self.count);
+        (count > 0).then_some((count, self.since))
+    }
 }
 
 /// What speaks for and against another try.
@@ -57,10 +127,32 @@ pub(crate) struct Facts {
 }
 
 impl Route {
+    pub(crate) fn new(params: Arc<RouteParams>) -> Route {
+        Route { quick: Quick::of(&params), params, earned: Earned::default() }
+    }
+
+    /// New settings; what was earned is kept.
+    pub(crate) fn reconfigure(&mut self, params: Arc<RouteParams>) {
+        (self.quick, self.params) = (Quick::of(&params), params);
+    }
+
+    /// Pay successes into the retry pool, as of when they came. Those that are out of its window by now count as just out of
+    /// it, so that they do not fall upon counters that hold something newer.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn pay_in(&self, cx: &Cx<'_>, id: RouteId, (count, since): (u32, Tick)) {
+        let pool = &self.params.pool;
+        let window = (Tick::ZERO + pool.window).as_nanos();
+        let oldest = Tick::from_nanos(cx.now.as_nanos().saturating_sub(window));
+        cx.shared.deposit(id, since.max(oldest), pool, count);
+    }
+
     /// Why a response is tried again, if it is one that is.
     #[inline]
     pub(crate) fn retries(&self, status: u16, facts: Option<HeadFacts>) -> Option<Cause> {
-        if status >= 400 && self.params.retry_statuses.binary_search(&status).is_ok() {
+        if status >= self.quick.retried_from
+            && self.params.retry_statuses.binary_search(&status).is_ok()
+        {
             return Some(Cause::Status(status));
         }
         let grpc = facts?.grpc?;
@@ -141,6 +233,8 @@ impl Backoff {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Bound {
     nodes: Vec<Node>,
+    /// The cluster, when there is nothing else.
+    sole: Option<ClusterId>,
 }
 
 /// A node; the last index is where the next sibling begins.
@@ -173,8 +267,9 @@ pub(crate) enum Standing {
 
 impl Bound {
     pub(crate) fn new(target: &Target) -> Bound {
-        let mut bound = Bound { nodes: Vec::new() };
+        let mut bound = Bound { nodes: Vec::new(), sole: None };
         bound.add(target, 0);
+        bound.sole = bound.only();
         bound
     }
 
@@ -211,16 +306,19 @@ impl Bound {
     }
 
     /// The cluster for one try. `None` when the target leads to none at all.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn walk(
         &self,
         rng: &mut Prng,
         standing: &impl Fn(ClusterId) -> Standing,
     ) -> Option<ClusterId> {
-        if let [Node::Cluster(c)] = self.nodes[..] {
-            return Some(c);
-        }
         self.visit(rng, standing, 0)
+    }
+
+    /// The cluster, when the target is just one.
+    #[inline]
+    pub(crate) fn sole(&self) -> Option<ClusterId> {
+        self.sole
     }
 
     fn visit(
@@ -265,6 +363,13 @@ impl Bound {
         }
     }
 
+    fn only(&self) -> Option<ClusterId> {
+        match self.nodes[..] {
+            [Node::Cluster(c)] => Some(c),
+            _ => None,
+        }
+    }
+
     /// Where the node after this one and its children begins.
     fn after(&self, at: usize) -> usize {
         match self.nodes.get(at) {
@@ -285,6 +390,9 @@ impl Bound {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         if self.nodes.len() > NODES_MAX + 2 {
             return Err("target too large");
+        }
+        if self.sole != self.only() {
+            return Err("target is not what it says");
         }
         let mut open: Vec<usize> = Vec::new();
         for (i, n) in self.nodes.iter().enumerate() {
@@ -310,7 +418,7 @@ mod tests {
     use super::*;
 
     fn route() -> Route {
-        Route { params: Arc::new(RouteParams::default()) }
+        Route::new(Arc::new(RouteParams::default()))
     }
 
     fn facts() -> Facts {
@@ -348,7 +456,7 @@ mod tests {
         let nothing = Facts { idempotent: false, sent: Sent::Nothing, attempt: 2, ..facts() };
         assert_eq!(wait(&mut rng, &nothing), (Duration::ZERO, Spend::Requeue));
         let no_resets = RouteParams { retry_resets: false, ..RouteParams::default() };
-        let r = Route { params: Arc::new(no_resets) };
+        let r = Route::new(Arc::new(no_resets));
         assert_eq!(r.retry(&mut rng, &facts()), Err(RetryDenied::Classifier));
         assert!(r.retry(&mut rng, &Facts { cause: Cause::Status(503), ..facts() }).is_ok());
     }
@@ -365,6 +473,30 @@ mod tests {
             let mean = waits.iter().sum::<u64>() / n;
             assert!(mean.abs_diff(most / 2) < most / 20, "{tries}: {mean}");
         }
+    }
+
+    #[test]
+    fn other_jitters_fill_their_ranges() {
+        let mut rng = Prng::new(1);
+        let mut check = |jitter, tries, waited_us: u64, least_us: u64, most_us: u64| {
+            let (base, max) = (Duration::from_micros(25_000), Duration::from_micros(250_000));
+            let b = Backoff { jitter, base, max };
+            let waits: Vec<u64> = (0..4_000)
+                .map(|_| b.draw(&mut rng, tries, waited_us * 1000).as_nanos() as u64 / 1000)
+                .collect();
+            let (least, most) = (*waits.iter().min().unwrap(), *waits.iter().max().unwrap());
+            let slack = (most_us - least_us) / 100 + 1;
+            assert!(least >= least_us && least <= least_us + slack, "{least} is not {least_us}");
+            assert!(most <= most_us && most + slack >= most_us, "{most} is not {most_us}");
+        };
+        check(Jitter::Equal, 1, 0, 12_500, 25_000);
+        check(Jitter::Equal, 3, 0, 50_000, 100_000);
+        check(Jitter::Equal, 9, 0, 125_000, 250_000);
+        // From the base up to three times the last wait, which the number of tries does not change.
+        check(Jitter::Decorrelated, 1, 0, 25_000, 75_000);
+        check(Jitter::Decorrelated, 7, 0, 25_000, 75_000);
+        check(Jitter::Decorrelated, 2, 60_000, 25_000, 180_000);
+        check(Jitter::Decorrelated, 2, 250_000, 25_000, 250_000);
     }
 
     fn standing(usable: &[u32], out: &[u32]) -> impl Fn(ClusterId) -> Standing {

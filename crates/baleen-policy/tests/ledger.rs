@@ -211,7 +211,7 @@ fn share_and_floor_in_the_steady_state() {
             let mut retries = 0u64;
             for i in 0..rate * (warm + seconds) {
                 let now = Tick::from_nanos(i * 1_000_000_000 / rate);
-                ledger.deposit(R, now, &p);
+                ledger.deposit(R, now, &p, 1);
                 // As many tries as the pool allows.
                 let mut got = 0;
                 while got < 20 && ledger.withdraw(R, now, &p, spend) {
@@ -251,7 +251,7 @@ fn steady(f: f64) -> (f64, f64) {
             }
         };
         if succeeded {
-            ledger.deposit(R, now, &p);
+            ledger.deposit(R, now, &p, 1);
             ok += counts;
         }
     }
@@ -301,7 +301,7 @@ fn a_thousand_small_callers_have_no_thousand_budgets() {
                     (tries, retries) = (tries + 1, retries + 1);
                 }
                 if tries > 0 {
-                    ledger.deposit(R, now, &p);
+                    ledger.deposit(R, now, &p, 1);
                     ok += 1;
                 }
             }
@@ -340,11 +340,11 @@ fn one_retry_is_saved_up_and_no_more() {
         let (ledger, p) = (Ledger::new(1, 0, 0), pool(share, 0));
         let minute = |n: u64| Tick::from_millis(60_000 * n);
         for n in 0..need - 1 {
-            ledger.deposit(R, minute(n), &p);
+            ledger.deposit(R, minute(n), &p, 1);
         }
         let now = |n| minute(need + n);
         assert!(!ledger.withdraw(R, now(0), &p, Spend::Retry), "{share}");
-        ledger.deposit(R, now(0), &p);
+        ledger.deposit(R, now(0), &p, 1);
         assert_eq!(ledger.pool_level(R, now(1), &p), 1);
         assert!(ledger.withdraw(R, now(1), &p, Spend::Requeue), "{share}");
         assert!(ledger.withdraw(R, now(1), &p, Spend::Retry), "{share}");
@@ -353,7 +353,7 @@ fn one_retry_is_saved_up_and_no_more() {
         assert_eq!(ledger.pool_level(R, now(1), &p), 0);
     }
     let (ledger, p) = (Ledger::new(1, 0, 0), pool(0, 0));
-    (0..100).for_each(|n| ledger.deposit(R, Tick::from_millis(60_000 * n), &p));
+    (0..100).for_each(|n| ledger.deposit(R, Tick::from_millis(60_000 * n), &p, 1));
     assert!(!ledger.withdraw(R, Tick::from_millis(6_000_000), &p, Spend::Retry));
 }
 
@@ -364,14 +364,14 @@ fn the_floor_of_retries_is_there_while_something_succeeds_and_that_of_requeues_a
     let now = Tick::from_millis(5);
     assert_eq!(ledger.pool_level(R, now, &p), 0);
     assert_eq!((all(now, Spend::Retry), all(now, Spend::Requeue)), (0, 10));
-    ledger.deposit(R, now, &p);
+    ledger.deposit(R, now, &p, 1);
     assert_eq!(ledger.pool_level(R, now, &p), 10);
     assert_eq!((all(now, Spend::Retry), all(now, Spend::Requeue)), (10, 0));
-    (0..4).for_each(|_| ledger.deposit(R, now, &p));
+    (0..4).for_each(|_| ledger.deposit(R, now, &p, 1));
     assert_eq!((all(now, Spend::Retry), all(now, Spend::Requeue)), (1, 1));
     assert_eq!(ledger.pool_level(R, now, &p), 0);
     // After the window: both when something succeeds, only requeues when nothing does.
-    ledger.deposit(R, Tick::from_millis(11_000), &p);
+    ledger.deposit(R, Tick::from_millis(11_000), &p, 1);
     let now = Tick::from_millis(12_000);
     assert_eq!((all(now, Spend::Retry), all(now, Spend::Requeue)), (10, 10));
     let now = Tick::from_millis(30_000);
@@ -392,21 +392,21 @@ fn another_window_begins_anew_and_slides() {
         let mut ms = 3 * 3600 * 1000;
         for _ in 0..2_000 {
             ms += 10;
-            ledger.deposit(R, Tick::from_millis(ms), &before);
+            ledger.deposit(R, Tick::from_millis(ms), &before, 1);
         }
         assert!(ledger.pool_level(R, Tick::from_millis(ms), &before) >= 190);
         // One retry is saved up.
         assert_eq!(ledger.pool_level(R, Tick::from_millis(ms), &after), 1, "{seconds}");
         for _ in 0..100 {
             ms += 10;
-            ledger.deposit(R, Tick::from_millis(ms), &after);
+            ledger.deposit(R, Tick::from_millis(ms), &after, 1);
         }
         let level = ledger.pool_level(R, Tick::from_millis(ms), &after);
         assert!((seconds + 18..=seconds + 20).contains(&level), "{seconds}: {level}");
         while ledger.withdraw(R, Tick::from_millis(ms), &after, Spend::Retry) {}
         let later = Tick::from_millis(ms + 1100 * seconds);
         assert_eq!(ledger.pool_level(R, later, &after), 0, "{seconds}");
-        ledger.deposit(R, later, &after);
+        ledger.deposit(R, later, &after, 1);
         assert_eq!(ledger.pool_level(R, later, &after), seconds, "{seconds}");
     }
 }
@@ -422,7 +422,7 @@ fn the_pool_is_never_exceeded_by_threads() {
                 for i in 0..10_000u64 {
                     // Clocks of workers differ a little; all of it lies within one window.
                     let now = Tick::from_millis(2000 + i / 5 + t);
-                    ledger.deposit(R, now, p);
+                    ledger.deposit(R, now, p, 1);
                     for (got, spend) in got.iter().zip([Spend::Retry, Spend::Requeue]) {
                         got.fetch_add(u64::from(ledger.withdraw(R, now, p, spend)), SeqCst);
                     }
@@ -445,7 +445,7 @@ fn what_is_saved_up_is_paid_once() {
     let rounds = 500u64;
     for round in 0..rounds {
         let start = round * 3_600_000;
-        (0..5).for_each(|n| ledger.deposit(R, Tick::from_millis(start + n * 60_000), &p));
+        (0..5).for_each(|n| ledger.deposit(R, Tick::from_millis(start + n * 60_000), &p, 1));
         let barrier = std::sync::Barrier::new(4);
         std::thread::scope(|s| {
             for _ in 0..4 {
@@ -747,7 +747,7 @@ proptest! {
                 }
                 Op::Release(_) => {}
                 Op::Deposit => {
-                    ledger.deposit(R, now, &p);
+                    ledger.deposit(R, now, &p, 1);
                     m.successes.push(m.now);
                 }
                 Op::Withdraw(requeue) => {

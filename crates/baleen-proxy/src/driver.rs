@@ -172,9 +172,7 @@ impl Driver {
         let inner = &mut *self.inner.borrow_mut();
         self.settle(inner);
         let now = self.now.get();
-        let input = Input::Arrive(facts);
-        let call = inner.engine.input(now, &mut inner.sink, &*self.ledger, input);
-        let call = call.unwrap_or_default();
+        let call = inner.engine.arrive(now, &mut inner.sink, &*self.ledger, facts);
         let slot = call.slot as usize;
         if inner.calls.len() <= slot {
             inner.calls.resize(slot + 1, (CallId::default(), ClientId::default()));
@@ -192,7 +190,7 @@ impl Driver {
     pub fn attempt(&self, client: ClientId, attempt: AttemptId, event: AttemptEvent) {
         let inner = &mut *self.inner.borrow_mut();
         self.settle(inner);
-        self.step(inner, Some(client), Input::Attempt(attempt, event));
+        self.step_attempt(inner, client, attempt, event);
     }
 
     /// A new connection stands; it gets its id.
@@ -202,7 +200,7 @@ impl Driver {
         let conn = inner.conns.open();
         inner.uses(client, attempt, conn);
         let event = AttemptEvent::Connected { conn };
-        self.step(inner, Some(client), Input::Attempt(attempt, event));
+        self.step_attempt(inner, client, attempt, event);
     }
 
     /// Take the idle connection that policy chose.
@@ -235,7 +233,7 @@ impl Driver {
             reusable = quiet == Quiet::Yes;
             self.count_quiet((!reusable).then_some(quiet));
         }
-        self.step(inner, Some(client), Input::Attempt(attempt, AttemptEvent::End { reusable }));
+        self.step_attempt(inner, client, attempt, AttemptEvent::End { reusable });
         if let (Some(conn), false) = (conn, reusable) {
             inner.conns.close(conn);
         }
@@ -247,7 +245,7 @@ impl Driver {
         self.settle(inner);
         inner.close_conn_of(client, attempt);
         let event = AttemptEvent::Failed(failure);
-        self.step(inner, Some(client), Input::Attempt(attempt, event));
+        self.step_attempt(inner, client, attempt, event);
     }
 
     /// Policy cancelled a running attempt: its connection's id is free.

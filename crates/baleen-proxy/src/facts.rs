@@ -389,13 +389,25 @@ fn cookie<'v>(view: &'v impl FieldView, name: &str) -> Option<&'v [u8]> {
     (!value.is_empty()).then_some(value)
 }
 
-/// A cookie that ties whoever sends it back to an endpoint, as `Set-Cookie` says it, and its hash.
+/// A cookie that ties whoever sends it back to an endpoint, as `Set-Cookie` says it, and its hash. Without `ttl` it lives as
+/// long as the browser's session.
 #[must_use]
-pub fn new_cookie(name: &str, ttl: Duration, random: u64) -> (String, u64) {
+pub fn new_cookie(name: &str, ttl: Option<Duration>, random: u64) -> (String, u64) {
     let value = format!("{random:016x}");
-    let seconds = ttl.as_secs().max(1);
-    let cookie = format!("{name}={value}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax");
+    let age = ttl.map_or(String::new(), |t| format!("Max-Age={}; ", t.as_secs().max(1)));
+    let cookie = format!("{name}={value}; {age}Path=/; HttpOnly; SameSite=Lax");
     (cookie, stable(value.as_bytes()))
+}
+
+/// Whether a response sets a cookie of the same name itself. Then ours would take the place of what the upstream relies on.
+#[must_use]
+pub fn sets_same(view: &impl FieldView, cookie: &str) -> bool {
+    let Some((name, _)) = cookie.split_once('=') else { return false };
+    let same = |i: usize| {
+        let theirs = view.field(i).1.split(|b| *b == b'=').next();
+        theirs.is_some_and(|theirs| theirs.trim_ascii() == name.as_bytes())
+    };
+    indices(view.find(b"set-cookie")).any(same)
 }
 
 #[cfg(test)]

@@ -186,6 +186,7 @@ impl<T> Lazy<T> {
         self.0.get_or_init(|| Box::new(make()))
     }
 
+    #[inline]
     pub(crate) fn get(&self) -> Option<&T> {
         self.0.get().map(|b| &**b)
     }
@@ -217,6 +218,12 @@ impl<T> Table<T> {
             Some(slot) => slot.get_or(|| make(true)),
             None => self.overflowed(make),
         }
+    }
+
+    /// The slot of an id, if it is there already.
+    #[inline]
+    pub(crate) fn at(&self, index: usize) -> Option<&T> {
+        self.slots.get(index).and_then(Lazy::get)
     }
 
     #[cold]
@@ -325,7 +332,7 @@ impl WorkerCells {
     /// Count an event.
     #[inline]
     pub fn record(&self, event: Event) {
-        crate::record::record(&self.cells, event);
+        crate::record::count(&self.cells, event);
     }
 
     /// Add to a counter of the shell.

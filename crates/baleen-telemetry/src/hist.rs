@@ -37,8 +37,14 @@ const SUB: [u8; 180] = {
 };
 
 /// Nanoseconds, saturating.
+#[inline]
 const fn nanos(d: Duration) -> u64 {
-    d.as_secs().saturating_mul(1_000_000_000).saturating_add(d.subsec_nanos() as u64)
+    const SECS_MAX: u64 = u64::MAX / 1_000_000_000 - 1;
+    let secs = d.as_secs();
+    if secs > SECS_MAX {
+        return u64::MAX;
+    }
+    secs * 1_000_000_000 + d.subsec_nanos() as u64
 }
 
 /// The bucket of so many nanoseconds. Bucket `i` holds what is above its lower and at most its upper edge.
@@ -180,10 +186,17 @@ impl HistCells {
     /// Count one duration. Only the writer's thread calls this.
     #[inline]
     pub(crate) fn record(&self, d: Duration) {
-        let n = nanos(d);
-        let count = &self.counts[bucket(n)];
+        // Up to 100 us the bucket is the microsecond.
+        let nanos_only = d.subsec_nanos();
+        let (n, at) = if d.as_secs() == 0 && nanos_only <= LINEAR as u32 * 1000 {
+            (u64::from(nanos_only), nanos_only.saturating_sub(1) as usize / 1000)
+        } else {
+            (nanos(d), bucket(nanos(d)))
+        };
+        let count = &self.counts[at];
         count.store(count.load(Relaxed) + 1, Relaxed);
-        self.sum_nanos.store(self.sum_nanos.load(Relaxed).saturating_add(n), Relaxed);
+        // Wraps after 584 years of waiting.
+        self.sum_nanos.store(self.sum_nanos.load(Relaxed).wrapping_add(n), Relaxed);
     }
 }
 

@@ -23,8 +23,46 @@ const fn exact(status: u16) -> usize {
 }
 
 /// Count an event. Only the writer's thread calls this.
+///
+/// What each call causes is counted here if all its cells are there, with nothing else kept in registers; whatever is rare,
+/// and the first event of each cell, is counted by [`record`].
 #[inline]
-pub(crate) fn record(cells: &Cells, event: Event) {
+pub(crate) fn count(cells: &Cells, event: Event) {
+    match event {
+        Event::AttemptStarted { route: r, endpoint: e, reused, .. } => {
+            if let (Some(r), Some(e)) = (cells.routes.at(r.index()), cells.endpoints.at(e.index()))
+            {
+                r.row.add(route::TRIES);
+                let at = if reused { endpoint::STARTED_REUSED } else { endpoint::STARTED_NEW };
+                return e.row.add(at);
+            }
+        }
+        Event::AttemptHead { cluster: c, endpoint: e, status, after, .. } => {
+            if let (Some(c), Some(e)) =
+                (cells.clusters.at(c.index()), cells.endpoints.at(e.index()))
+            {
+                c.head.record(after);
+                return e.row.add(endpoint::HEAD + class(status));
+            }
+        }
+        Event::CallEnded { route: r, endpoint: e, status, took, .. } => {
+            if let (Some(r), Some(e)) = (cells.routes.at(r.index()), cells.endpoints.at(e.index()))
+            {
+                e.row.add(endpoint::SETTLED);
+                r.row.add(route::ENDED + class(status));
+                r.latency.record(took);
+                return cells.statuses.add(exact(status));
+            }
+        }
+        _ => {}
+    }
+    record(cells, event);
+}
+
+/// Count any event.
+#[cold]
+#[inline(never)]
+fn record(cells: &Cells, event: Event) {
     match event {
         Event::AttemptStarted { route: r, cluster: c, endpoint: e, reused, .. } => {
             cells.route(r).row.add(route::TRIES);
@@ -38,7 +76,8 @@ pub(crate) fn record(cells: &Cells, event: Event) {
         Event::AttemptSettled { cluster: c, endpoint: e, .. } => {
             cells.endpoint(c, e).row.add(endpoint::SETTLED);
         }
-        Event::CallEnded { route: r, status, took, .. } => {
+        Event::CallEnded { route: r, cluster: c, endpoint: e, status, took, .. } => {
+            cells.endpoint(c, e).row.add(endpoint::SETTLED);
             let cells_r = cells.route(r);
             cells_r.row.add(route::ENDED + class(status));
             cells_r.latency.record(took);

@@ -23,8 +23,7 @@ fn one_call(sink: &mut dyn Sink, n: u64) {
         Event::AttemptStarted { route, cluster, endpoint, attempt, reused: false },
         Event::ConnOpened { cluster, endpoint, conn, after: took },
         Event::AttemptHead { cluster, endpoint, attempt, status: 200, after: took },
-        Event::AttemptSettled { cluster, endpoint, attempt },
-        Event::CallEnded { route, cluster, call, status: 200, attempts: 1, took },
+        Event::CallEnded { route, cluster, endpoint, call, status: 200, attempts: 1, took },
         Event::ConnClosed { cluster, endpoint, conn, why: None },
     ];
     events.into_iter().for_each(|e| sink.emit(Tick::ZERO, e));

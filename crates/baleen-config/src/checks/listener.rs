@@ -58,8 +58,8 @@ fn callers(read: &ReadListener, findings: &mut Findings) {
         findings.push(danger(
             &skew.place,
             "a large skew of clocks",
-            "deadlines are believed as this much later than they say",
-            "work is done for callers that left long ago; better keep the clocks together",
+            "deadlines that are past by up to this much are believed",
+            "a caller whose clock is behind is refused everything; better keep the clocks together",
         ));
     }
 }

@@ -86,9 +86,9 @@ pub static LISTENER: Def = Def {
              `l5d-ctx-deadline`) and urgency (`baleen-priority`); from others these fields are removed.")
         .care("Never a network that strangers can send from: they would make themselves most urgent."),
         Key::new("deadline_skew", Kind::Duration(Duration::ZERO, Duration::from_secs(60)), "\"100ms\"",
-            "How far apart the clocks of trusted callers and of this machine may be: an absolute deadline is believed as \
-             this much later than it says.")
-        .care("Above a second, work is done for callers that left long ago. Better keep the clocks together."),
+            "How far apart the clocks of trusted callers and of this machine may be: an absolute deadline that is past by \
+             more than this is taken for a wrong clock and ignored; one that is past by less has passed.")
+        .care("The larger, the more requests of callers whose clock is behind are refused. Better keep the clocks together."),
         Key::new("rule", Kind::Tables(&RULE, 1024), "",  ""),
     ],
     named: None,

@@ -130,7 +130,7 @@ pub static POLICIES: &[Policy] = &[
         on: "`balance = \"prequal\"`",
         does: "Endpoints are asked for requests in flight and latency; of the answers at hand, the fastest that is not hot is \
                chosen, or the one with the fewest in flight when all are.",
-        avoid: "When endpoints do not answer probes: then it is `random`. When this process is their only caller, `peak-ewma` \
+        avoid: "When endpoints do not answer probes: then it is `least-loaded`. When this process is their only caller, `peak-ewma` \
                 knows the same without asking.",
         parts: &[
             part(&BALANCE, &["kind", "probes", "pool", "quantile", "age"], PREQUAL),

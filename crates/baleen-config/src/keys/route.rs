@@ -135,8 +135,8 @@ pub static DEADLINE: Def = Def {
 /// Rates.
 pub static RATE: Def = Def {
     path: "route.rate",
-    doc: "A token bucket for each caller. Buckets that are full again are forgotten; when too many callers come at once, those \
-          without a bucket of their own share one.",
+    doc: "A token bucket for each caller. Buckets that are full again are forgotten; when too many callers come at once, \
+          the one that owes least is forgotten too, so that nobody is refused wrongly.",
     keys: &[
         Key::new("limit", Kind::Frequency(1_000_000), "", "How often, on the average.")
             .required()

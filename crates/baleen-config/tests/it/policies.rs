@@ -1962,9 +1962,9 @@ deadline_skew = "30s"
      --> baleen.toml:7:17
       |
     7 | deadline_skew = "30s"
-      |                 ^^^^^ deadlines are believed as this much later than they say
+      |                 ^^^^^ deadlines that are past by up to this much are believed
       |
-      = note: work is done for callers that left long ago; better keep the clocks together
+      = note: a caller whose clock is behind is refused everything; better keep the clocks together
     "#);
 }
 

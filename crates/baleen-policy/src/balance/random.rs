@@ -59,12 +59,8 @@ impl Draw {
     /// Two different ones of the first `n`, which are at least two and at most all.
     #[inline]
     pub(crate) fn two_of(&self, rng: &mut Prng, n: usize) -> (usize, usize) {
-        if self.sums.is_empty() {
-            // Half of the bits for each; the bias is below `n / 2^32`.
-            let (bits, n) = (rng.bits(), n as u64);
-            let a = ((bits & 0xffff_ffff) * n) >> 32;
-            let b = ((bits >> 32) * (n - 1)) >> 32;
-            return (a as usize, (b + u64::from(b >= a)) as usize);
+        if self.is_even() {
+            return Draw::two_even(rng, n);
         }
         let sums = &self.sums[..n];
         let total = sums[n - 1];
@@ -78,6 +74,22 @@ impl Draw {
             x += own;
         }
         (a, sums.partition_point(|&s| s <= x))
+    }
+
+    /// Whether all weights are equal.
+    #[inline(always)]
+    pub(crate) fn is_even(&self) -> bool {
+        self.sums.is_empty()
+    }
+
+    /// Two different ones of `n` with equal weights; `n` is at least two.
+    #[inline(always)]
+    pub(crate) fn two_even(rng: &mut Prng, n: usize) -> (usize, usize) {
+        // Half of the bits for each; the bias is below `n / 2^32`.
+        let (bits, n) = (rng.bits(), n as u64);
+        let a = ((bits & 0xffff_ffff) * n) >> 32;
+        let b = ((bits >> 32) * (n - 1)) >> 32;
+        (a as usize, (b + u64::from(b >= a)) as usize)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -35,7 +35,6 @@ fn bucket(route: RouteId, key: u64) -> u64 {
 
 impl Core {
     /// Ask whatever does not depend on the cluster. Takes a slot of the route if it has a limit.
-    #[inline]
     pub(super) fn admit(&mut self, cx: &mut Cx<'_>, at: u32) -> Result<(), NotNow> {
         let f = self.calls.get(at).facts;
         let Some(route) = self.routes.get(f.route.index()).and_then(Option::as_ref) else {
@@ -65,7 +64,6 @@ impl Core {
     }
 
     /// Ask what depends on the cluster.
-    #[inline]
     pub(super) fn admit_to(
         &mut self,
         cx: &mut Cx<'_>,
@@ -120,17 +118,12 @@ impl Core {
         }
         call.begin_again();
         cx.emit(Event::FellBack { route: from, to: to.route, call: id, kind });
-        match self.admit(cx, at) {
-            Ok(()) => self.launch(cx, at),
-            Err((kind, retry_after)) => {
-                self.calls.at(at).retry_after = retry_after;
-                self.refuse(cx, at, kind);
-            }
-        }
+        self.admit_and_launch(cx, at);
         true
     }
 
     /// Give back what a call holds of its route.
+    #[inline]
     pub(super) fn leave_route(&mut self, cx: &mut Cx<'_>, at: u32) {
         let call = self.calls.at(at);
         if core::mem::take(&mut call.counted) {

@@ -5,35 +5,46 @@
 //!
 //! Not here: what follows a failure (`finish.rs`). Tested: `tests.rs` and the virtual harness.
 
-use baleen_base::{AttemptId, Cause, ConnId, Cx, Event, Failure, Sent};
+use baleen_base::{AttemptId, CallId, Cause, ConnId, Cx, Event, Failure, Sent};
 
 use super::Core;
 use super::calls::State;
+use super::parts::Parts;
 use crate::health::SETTLED_AFTER;
 use crate::{Action, AttemptEvent, Cancel, HeadFacts};
 
 impl Core {
     /// Something happened to an attempt.
-    #[inline]
+    #[inline(always)]
     pub fn attempt(&mut self, cx: &mut Cx<'_>, id: AttemptId, event: AttemptEvent) {
         if let Some(at) = self.calls.find_attempt(id) {
             match event {
-                AttemptEvent::Connected { conn } => self.connected(cx, at, conn),
-                AttemptEvent::Sending => self.calls.at(at).at.sending = true,
-                AttemptEvent::RequestEnd => self.request_end(cx, at),
-                AttemptEvent::Head { status, facts } => self.head(cx, at, status, facts),
-                AttemptEvent::Committed => self.committed(cx, at),
-                AttemptEvent::Progress => self.progress(cx, at),
-                AttemptEvent::Tunnel => self.tunnel(cx, at),
-                AttemptEvent::End { reusable } => self.ended(cx, at, reusable),
-                AttemptEvent::BodyGone => {
-                    let first = self.calls.first(at);
-                    self.calls.at(first).replayable = false;
-                }
-                AttemptEvent::Failed(failure) => self.fail(cx, at, failure, None, true),
+                AttemptEvent::Head { status, facts } => self.head(cx, at, id.call, status, &facts),
+                AttemptEvent::End { reusable } => self.ended(cx, at, id.call, reusable),
+                AttemptEvent::Sending => {}
+                AttemptEvent::RequestEnd if !self.calls.get(at).facts.body => {}
+                other => self.rarer(cx, at, other),
             }
         }
         self.finish(cx);
+    }
+
+    /// What not every call goes through.
+    #[inline(never)]
+    fn rarer(&mut self, cx: &mut Cx<'_>, at: u32, event: AttemptEvent) {
+        match event {
+            AttemptEvent::Connected { conn } => self.connected(cx, at, conn),
+            AttemptEvent::RequestEnd => self.request_end(cx, at),
+            AttemptEvent::Committed => self.committed(cx, at),
+            AttemptEvent::Progress => self.progress(cx, at),
+            AttemptEvent::Tunnel => self.tunnel(cx, at),
+            AttemptEvent::BodyGone => {
+                let first = self.calls.first(at);
+                self.calls.at(first).replayable = false;
+            }
+            AttemptEvent::Failed(failure) => self.fail(cx, at, failure, None, true),
+            AttemptEvent::Sending | AttemptEvent::Head { .. } | AttemptEvent::End { .. } => {}
+        }
     }
 
     fn connected(&mut self, cx: &mut Cx<'_>, at: u32, conn: ConnId) {
@@ -55,7 +66,6 @@ impl Core {
         }
     }
 
-    #[inline]
     fn request_end(&mut self, cx: &mut Cx<'_>, at: u32) {
         let call = self.calls.at(at);
         if !call.facts.body || call.at.request_ended || call.state != State::Waiting {
@@ -81,38 +91,63 @@ impl Core {
     }
 
     /// A response head: its status says whether the endpoint is well, and whether the call is tried again.
-    #[inline]
-    fn head(&mut self, cx: &mut Cx<'_>, at: u32, status: u16, facts: Option<HeadFacts>) {
-        let call = self.calls.get(at);
+    #[inline(never)]
+    fn head(
+        &mut self,
+        cx: &mut Cx<'_>,
+        at: u32,
+        of: CallId,
+        status: u16,
+        facts: &Option<HeadFacts>,
+    ) {
+        let Some(parts) = self.parts(at, of) else { return };
+        let attempt = parts.attempt();
+        let Parts { call, cluster, route, wheel, .. } = parts;
         if !matches!(call.state, State::Waiting | State::Connecting) {
             return;
         }
-        let Core { calls, clusters, routes, .. } = self;
-        let (id, call) = (calls.attempt_id(at), calls.at(at));
-        let Some(cluster_id) = call.cluster else { return };
-        let Some(cluster) = clusters.get_mut(cluster_id.index()).and_then(Option::as_mut) else {
-            return;
-        };
-        let Some(route) = routes.get(call.facts.route.index()).and_then(Option::as_ref) else {
-            return;
-        };
-        let endpoint = call.at.endpoint;
-        let after = cx.now.since(call.at.started);
-        let (again, idle) = (route.retries(status, facts), route.params.idle_timeout);
-        let bad = cluster.is_failure(status, facts);
-        let good = bad.is_none() && again.is_none();
         // A head that overtakes the end of an upload says nothing about how long an answer takes.
-        let timed = good && (!call.facts.body || call.at.request_ended);
-        cluster.head(cx.now, call.at.slot, good, timed.then_some(call.at.clock_from));
-        if route.params.hedge.is_some() && timed {
-            cluster.guard.heads.record(cx.now, cx.now.nanos_since(call.at.clock_from));
-        }
+        let body_sent = !call.facts.body || call.at.request_ended;
+        let quiet = status < route.quick.retried_from && status < cluster.params.eject.status_from;
+        let alone = !route.quick.hedges && !call.hedged();
+        let plain = quiet && body_sent && facts.is_none() && cluster.quick.open && alone;
+        let after = cx.now.since(call.at.started);
+        let (cluster_id, endpoint) = (cluster.id, call.at.endpoint);
         (call.at.status, call.at.head_at) = (status, cx.now);
+        (call.state, call.phase_at) = (State::Forwarded, cx.now + route.quick.idle);
+        if plain {
+            cluster.head(cx.now, call.at.slot, true, Some(call.at.clock_from));
+            call.at.good = true;
+            wheel.arm(at, call.phase_at);
+            parts.actions.push(Action::Forward { attempt });
+            cx.emit(Event::AttemptHead { cluster: cluster_id, endpoint, attempt, status, after });
+            return;
+        }
+        let (again, bad) = (route.retries(status, *facts), cluster.is_failure(status, *facts));
+        let good = bad.is_none() && again.is_none();
+        let since = (good && body_sent).then_some(call.at.clock_from);
+        cluster.head(cx.now, call.at.slot, good, since);
         (call.at.bad_status, call.at.good) = (bad.is_some(), good);
-        (call.state, call.phase_at) = (State::Forwarded, cx.now + idle);
-        cx.emit(Event::AttemptHead { cluster: cluster_id, endpoint, attempt: id, status, after });
+        cx.emit(Event::AttemptHead { cluster: cluster_id, endpoint, attempt, status, after });
+        self.weigh(cx, at, facts.as_ref(), bad, again);
+    }
+
+    /// What else a response head means, when it is not simply good or when something here is limited, shed or hedged.
+    #[inline(never)]
+    fn weigh(
+        &mut self,
+        cx: &mut Cx<'_>,
+        at: u32,
+        facts: Option<&HeadFacts>,
+        bad: Option<Cause>,
+        again: Option<Cause>,
+    ) {
+        let good = bad.is_none() && again.is_none();
+        if good {
+            self.time_head(cx.now, at);
+        }
         if let Some(facts) = facts {
-            self.told(cx, at, &facts);
+            self.told(cx, at, facts);
         }
         if let Some(cause) = bad {
             self.learn_failure(cx, at, cause);
@@ -120,7 +155,11 @@ impl Core {
         self.accepted(cx, at, good);
         let mut at = at;
         if let Some(cause) = again {
-            cx.emit(Event::AttemptFailed { cluster: cluster_id, endpoint, attempt: id, cause });
+            let (call, attempt) = (self.calls.get(at), self.calls.attempt_id(at));
+            if let Some(cluster) = call.cluster {
+                let endpoint = call.at.endpoint;
+                cx.emit(Event::AttemptFailed { cluster, endpoint, attempt, cause });
+            }
             if self.answered_badly(cx, at, cause) {
                 return;
             }
@@ -129,7 +168,7 @@ impl Core {
             at = self.won(cx, at);
         }
         self.calls.arm(at);
-        self.actions.push_back(Action::Forward { attempt: self.calls.attempt_id(at) });
+        self.actions.push(Action::Forward { attempt: self.calls.attempt_id(at) });
     }
 
     /// The answer is one that is tried again, if that may be. Whether it is.
@@ -137,14 +176,14 @@ impl Core {
         let attempt = self.calls.attempt_id(at);
         if self.calls.get(at).hedged() {
             // The other attempt is the retry.
-            self.actions.push_back(Action::Cancel { attempt, why: Cancel::Retried });
+            self.actions.push(Action::Cancel { attempt, why: Cancel::Retried });
             self.one_of_two_ended(cx, at, cause);
             return true;
         }
         let Ok(how) = self.may_retry(cx, at, Failure { cause, sent: Sent::Maybe }) else {
             return false;
         };
-        self.actions.push_back(Action::Cancel { attempt, why: Cancel::Retried });
+        self.actions.push(Action::Cancel { attempt, why: Cancel::Retried });
         self.settle(cx, at, false);
         self.retry(cx, at, cause, how);
         true
@@ -164,7 +203,6 @@ impl Core {
         }
     }
 
-    #[inline]
     fn committed(&mut self, cx: &mut Cx<'_>, at: u32) {
         if self.calls.get(at).state != State::Forwarded {
             return;
@@ -207,23 +245,30 @@ impl Core {
         self.learn_success(cx.now, at);
     }
 
-    #[inline]
-    fn ended(&mut self, cx: &mut Cx<'_>, at: u32, reusable: bool) {
-        let call = self.calls.get(at);
-        if !call.state.has_head() {
+    #[inline(never)]
+    fn ended(&mut self, cx: &mut Cx<'_>, at: u32, of: CallId, reusable: bool) {
+        let Some(mut parts) = self.parts(at, of) else { return };
+        if !parts.call.state.has_head() {
             let failure = Failure { cause: Cause::Internal, sent: Sent::Maybe };
             return self.fail(cx, at, failure, None, true);
         }
-        self.learn_success(cx.now, at);
-        self.pay(cx, at);
-        self.settle(cx, at, reusable);
+        parts.learn_success(cx.now);
+        let good = parts.call.at.good;
+        if good {
+            parts.pay(cx);
+        }
+        parts.settle(cx, reusable);
+        let (call, cluster) = (&*parts.call, parts.cluster.id);
+        let endpoint = call.at.endpoint;
+        let (route, fingerprint) = (call.facts.route, call.facts.fingerprint);
+        let (status, attempts, took) = (call.at.status, call.nth, cx.now.since(call.arrived));
+        self.release(cx, cluster);
+        if good {
+            self.survivors.age(cx.now);
+            self.survivors.succeeded(fingerprint);
+        }
         self.leave_route(cx, at);
-        let call = self.calls.get(at);
-        let Some(cluster) = call.cluster else { return };
-        let (route, status, attempts) = (call.facts.route, call.at.status, call.nth);
-        let took = cx.now.since(call.arrived);
-        let id = self.calls.id(at);
         self.calls.end(at);
-        cx.emit(Event::CallEnded { route, cluster, call: id, status, attempts, took });
+        cx.emit(Event::CallEnded { route, cluster, endpoint, call: of, status, attempts, took });
     }
 }

@@ -1,242 +1,24 @@
 //! The calls of a worker, in a slab: a slot is used again after its call has ended, under another generation.
 //!
-//! A call is one request from arrival to its one ending. Its state says which of its times counts, and [`Call::due`] is the
-//! earliest of them. Slots keep their timer entries when calls end (see `wheel.rs`).
+//! Slots keep their timer entries when calls end (see `wheel.rs`).
 //!
 //! A call has one attempt at a time, or two while it is hedged. The second one lives in a slot of its own, its *twin*, under
 //! the call's id: whatever is done to an attempt is done to the slot it lives in, and only how two become one again is told
 //! apart (`hedge.rs`). What belongs to the call and not to an attempt counts in the first slot only.
 //!
-//! Not here: what moves a call from state to state. Tested: by the core's tests.
+//! Not here: one call (`call.rs`), what moves it from state to state. Tested: by the core's tests.
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
-use baleen_base::{AttemptId, CallId, Cause, ClusterId, ConnId, EndpointId, RetryDenied, Tick};
+use baleen_base::{AttemptId, CallId, ClusterId, EndpointId, Tick};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use super::call::{Attempt, Call, State};
+use super::call::{Deaths, NONE, TRIED_MAX};
 use crate::CallFacts;
 use crate::queue::{Place, Places};
 use crate::wheel::Wheel;
 
-/// Endpoints of earlier tries that are remembered; with more tries the oldest are forgotten.
-const TRIED_MAX: usize = 8;
-
-/// Where a call is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) enum State {
-    /// No call.
-    Free,
-    /// Just arrived, or between two attempts.
-    Deciding,
-    /// Waits for a slot.
-    Queued,
-    /// Waits before the next try.
-    Backoff,
-    /// Its attempt has no connection yet.
-    Connecting,
-    /// Its attempt waits for a response head.
-    Waiting,
-    /// The response head may go downstream.
-    Forwarded,
-    /// It went downstream, at least in part.
-    Committed,
-    /// Both sides talk freely.
-    Tunnel,
-}
-
-impl State {
-    /// Whether an attempt is in flight.
-    #[inline]
-    pub(crate) fn in_flight(self) -> bool {
-        matches!(
-            self,
-            State::Connecting
-                | State::Waiting
-                | State::Forwarded
-                | State::Committed
-                | State::Tunnel
-        )
-    }
-
-    /// Whether a response head was accepted.
-    #[inline]
-    pub(crate) fn has_head(self) -> bool {
-        matches!(self, State::Forwarded | State::Committed | State::Tunnel)
-    }
-}
-
-/// One call.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Call {
-    pub(crate) generation: u32,
-    pub(crate) state: State,
-    pub(crate) facts: CallFacts,
-    pub(crate) arrived: Tick,
-    /// When it must have a head; never until the request's body was sent whole.
-    pub(crate) total_at: Tick,
-    /// The cluster of its attempt or queue.
-    pub(crate) cluster: Option<ClusterId>,
-    /// The number of its last attempt.
-    pub(crate) nth: u16,
-    /// Attempts made, with those that don't count as tries.
-    pub(crate) made: u16,
-    pub(crate) tries: u16,
-    /// The slot of its other attempt.
-    pub(crate) twin: u32,
-    /// This is the second of two attempts; the call is its twin.
-    pub(crate) second: bool,
-    /// When a second attempt is due beside the first.
-    pub(crate) hedge_at: Tick,
-    /// It holds a slot of its route.
-    pub(crate) counted: bool,
-    /// It goes another route's way.
-    pub(crate) fell_back: bool,
-    /// The last wait before a try, in nanoseconds.
-    pub(crate) waited: u64,
-    /// Its next attempt is not to use a pooled connection.
-    pub(crate) fresh: bool,
-    /// Endpoints that died under it.
-    pub(crate) deaths: Deaths,
-    /// When the upstream, or a limit, wants to be asked again.
-    pub(crate) retry_after: Option<Duration>,
-    /// Pooled connections found dead in this try.
-    pub(crate) stale: u8,
-    /// The request's body is still whole in the replay buffer.
-    pub(crate) replayable: bool,
-    tried_len: u8,
-    tried: [EndpointId; TRIED_MAX],
-    /// What the last attempt died of, and on which endpoint.
-    pub(crate) last: Option<(Cause, EndpointId)>,
-    pub(crate) denied: Option<RetryDenied>,
-    pub(crate) at: Attempt,
-    /// When the state's own time is up: of the queue, the backoff, the connection, or silence.
-    pub(crate) phase_at: Tick,
-    /// When the attempt must have a head.
-    pub(crate) try_at: Tick,
-    pub(crate) place: Place,
-    /// While free: the next free slot.
-    next_free: u32,
-}
-
-/// The attempt in flight.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Attempt {
-    pub(crate) endpoint: EndpointId,
-    /// The endpoint's slot in the cluster.
-    pub(crate) slot: u32,
-    pub(crate) conn: Option<ConnId>,
-    /// The connection is in the table; else it is closed after use.
-    pub(crate) conn_known: bool,
-    pub(crate) reused: bool,
-    /// It is the endpoint's trial.
-    pub(crate) trial: bool,
-    /// Something may have been sent.
-    pub(crate) sending: bool,
-    pub(crate) request_ended: bool,
-    /// Health has learnt that it went well, or badly.
-    pub(crate) told: bool,
-    /// The response's status is held against the endpoint.
-    pub(crate) bad_status: bool,
-    /// The response is one that callers want: it pays for retries.
-    pub(crate) good: bool,
-    /// It holds a slot of its endpoint.
-    pub(crate) counted: bool,
-    /// When it began; while the call is queued, when that began.
-    pub(crate) started: Tick,
-    /// From when its latency counts.
-    pub(crate) clock_from: Tick,
-    pub(crate) head_at: Tick,
-    pub(crate) status: u16,
-}
-
-impl Attempt {
-    /// One that begins now.
-    pub(crate) fn new(now: Tick) -> Attempt {
-        Attempt {
-            endpoint: EndpointId(0),
-            slot: 0,
-            conn: None,
-            conn_known: true,
-            reused: false,
-            trial: false,
-            sending: false,
-            request_ended: false,
-            told: false,
-            bad_status: false,
-            good: false,
-            counted: false,
-            started: now,
-            clock_from: now,
-            head_at: Tick::ZERO,
-            status: 0,
-        }
-    }
-}
-
-impl Call {
-    /// When something must be done about it.
-    #[inline]
-    pub(crate) fn due(&self) -> Tick {
-        match self.state {
-            State::Free | State::Deciding => Tick::NEVER,
-            State::Forwarded | State::Committed | State::Tunnel => self.phase_at,
-            State::Queued | State::Backoff => self.phase_at.min(self.total_at),
-            State::Connecting | State::Waiting => {
-                self.phase_at.min(self.try_at).min(self.total_at).min(self.hedge_at)
-            }
-        }
-    }
-
-    /// Whether it has two attempts.
-    #[inline]
-    pub(crate) fn hedged(&self) -> bool {
-        self.twin != NONE
-    }
-
-    #[inline]
-    pub(crate) fn tried(&self) -> &[EndpointId] {
-        &self.tried[..usize::from(self.tried_len).min(TRIED_MAX)]
-    }
-
-    /// It goes another route's way, with all its tries before it.
-    pub(crate) fn begin_again(&mut self) {
-        (self.fell_back, self.tries, self.stale, self.tried_len) = (true, 0, 0, 0);
-        (self.last, self.denied, self.retry_after, self.waited) = (None, None, None, 0);
-        (self.deaths, self.fresh) = (Deaths::default(), false);
-    }
-
-    pub(crate) fn add_tried(&mut self, id: EndpointId) {
-        if usize::from(self.tried_len) < TRIED_MAX {
-            self.tried[usize::from(self.tried_len)] = id;
-            self.tried_len += 1;
-        } else {
-            self.tried.rotate_left(1);
-            self.tried[TRIED_MAX - 1] = id;
-        }
-    }
-}
-
-/// Endpoints that died under a call: their connection ended after something was sent and before a head came.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Deaths {
-    pub(crate) count: u8,
-    /// On a new connection: one that had idled may just have been closed.
-    pub(crate) fresh: bool,
-    last: EndpointId,
-}
-
-impl Deaths {
-    pub(crate) fn died(&mut self, endpoint: EndpointId, reused: bool) {
-        self.fresh |= !reused;
-        if self.count == 0 || self.last != endpoint {
-            self.count = self.count.saturating_add(1);
-            self.last = endpoint;
-        }
-    }
-}
-
-const NONE: u32 = u32::MAX;
 
 /// All calls.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -281,6 +63,23 @@ impl Calls {
         &self.all[at as usize]
     }
 
+    #[inline(always)]
+    pub(crate) fn cluster_of(&self, at: u32) -> Option<ClusterId> {
+        self.all.get(at as usize)?.cluster
+    }
+
+    /// The id of a call in its own slot.
+    #[inline(always)]
+    pub(crate) fn id_of_first(&self, at: u32) -> CallId {
+        CallId { slot: at, generation: self.all[at as usize].generation }
+    }
+
+    /// A call, and the timers of all.
+    #[inline(always)]
+    pub(crate) fn split(&mut self, at: u32) -> Option<(&mut Call, &mut Wheel)> {
+        self.all.get_mut(at as usize).map(|call| (call, &mut self.wheel))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Call> {
         self.all.iter()
     }
@@ -293,7 +92,7 @@ impl Calls {
     }
 
     /// The slot of a call whose attempt in flight this is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find_attempt(&self, id: AttemptId) -> Option<u32> {
         let c = self.all.get(id.call.slot as usize)?;
         if c.generation != id.call.generation {
@@ -302,6 +101,12 @@ impl Calls {
         if c.nth == id.nth {
             return c.state.in_flight().then_some(id.call.slot);
         }
+        self.find_twin(c, id)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_twin(&self, c: &Call, id: AttemptId) -> Option<u32> {
         let twin = self.all.get(c.twin as usize)?;
         (twin.nth == id.nth && twin.state.in_flight()).then_some(c.twin)
     }
@@ -325,17 +130,13 @@ impl Calls {
     }
 
     /// A new call.
+    #[inline]
     pub(crate) fn add(&mut self, facts: CallFacts, now: Tick, total_at: Tick) -> u32 {
         self.len += 1;
         let at = self.free;
-        if at == NONE {
-            self.all.push(blank(facts));
-            let at = self.all.len() as u32 - 1;
-            let c = self.at(at);
-            (c.state, c.arrived, c.total_at) = (State::Deciding, now, total_at);
-            return at;
-        }
-        let c = &mut self.all[at as usize];
+        let Some(c) = self.all.get_mut(at as usize) else {
+            return self.grow(facts, now, total_at);
+        };
         self.free = c.next_free;
         c.facts = facts;
         (c.state, c.arrived, c.total_at) = (State::Deciding, now, total_at);
@@ -343,6 +144,16 @@ impl Calls {
         (c.tried_len, c.last, c.denied) = (0, None, None);
         (c.counted, c.fell_back, c.waited, c.fresh) = (false, false, 0, false);
         (c.deaths, c.retry_after) = (Deaths::default(), None);
+        at
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, facts: CallFacts, now: Tick, total_at: Tick) -> u32 {
+        self.all.push(blank(facts));
+        let at = self.all.len() as u32 - 1;
+        let c = self.at(at);
+        (c.state, c.arrived, c.total_at) = (State::Deciding, now, total_at);
         at
     }
 
@@ -413,7 +224,7 @@ impl Calls {
     }
 
     #[inline]
-    pub(crate) fn next_deadline(&self) -> Option<Tick> {
+    pub(crate) fn next_deadline(&self) -> Tick {
         self.wheel.next()
     }
 

@@ -60,7 +60,11 @@ impl Core {
         let moved = self.params != params.worker;
         self.params = params.worker;
         for (id, p) in params.routes.iter().filter(|(id, _)| id.index() < ROUTES_MAX) {
-            *entry(&mut self.routes, id.index()) = Some(Route { params: Arc::new(p.clone()) });
+            let p = Arc::new(p.clone());
+            match entry(&mut self.routes, id.index()) {
+                Some(route) => route.reconfigure(p),
+                route => *route = Some(Route::new(p)),
+            }
         }
         for (id, p) in params.clusters.iter().filter(|(id, _)| id.index() < CLUSTERS_MAX) {
             let p = Arc::new(p.clone());
@@ -129,7 +133,7 @@ impl Core {
     fn trial_unused(&mut self, v: FleetVerdict) {
         let FleetVerdict { cluster, endpoint, .. } = v;
         let what = Observed::TrialUnused;
-        self.actions.push_back(Action::Report(Observation { cluster, endpoint, what }));
+        self.actions.push(Action::Report(Observation { cluster, endpoint, what }));
     }
 
     /// An endpoint that was to be probed answered, or did not.
@@ -204,7 +208,7 @@ impl Core {
         let conn = conns.id(slot);
         conns.remove(&mut ep.idle, slot);
         if let Some(why) = why {
-            actions.push_back(Action::CloseConn { conn, why });
+            actions.push(Action::CloseConn { conn, why });
         }
         let (cluster, endpoint) = (owner.cluster, owner.endpoint);
         cx.emit(Event::ConnClosed { cluster, endpoint, conn, why });

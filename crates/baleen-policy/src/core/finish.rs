@@ -6,15 +6,12 @@
 
 use core::time::Duration;
 
-use baleen_base::{
-    CallId, Cause, ConnClose, Cx, Event, Failure, Limit, RefusalKind, RetryDenied, Sent, Spend,
-};
+use baleen_base::{CallId, Cause, Cx, Event, Failure, RefusalKind, RetryDenied, Sent, Spend};
 
 use super::Core;
 use super::calls::State;
-use crate::health::Health;
 use crate::route::{Facts, Route};
-use crate::{Action, Cancel, Observation, Observed, Refusal};
+use crate::{Action, Cancel, Refusal};
 
 impl Core {
     #[inline]
@@ -43,7 +40,7 @@ impl Core {
         let state = self.calls.get(at).state;
         if state.in_flight() {
             let attempt = self.calls.attempt_id(at);
-            self.actions.push_back(Action::Cancel { attempt, why: Cancel::Abandoned });
+            self.actions.push(Action::Cancel { attempt, why: Cancel::Abandoned });
             if state.has_head() {
                 self.learn_success(cx.now, at);
             } else {
@@ -86,7 +83,6 @@ impl Core {
         let stale = cause == Cause::ConnectionStale
             && failure.sent == Sent::Nothing
             && call.at.reused
-            && !call.at.sending
             && !call.state.has_head();
         self.settle(cx, at, false);
         if committed {
@@ -118,7 +114,7 @@ impl Core {
         let cause = failure.cause;
         let attempt = self.calls.attempt_id(at);
         if let Some(why) = cancel {
-            self.actions.push_back(Action::Cancel { attempt, why });
+            self.actions.push(Action::Cancel { attempt, why });
         }
         self.died(at, failure);
         let call = self.calls.at(at);
@@ -162,8 +158,8 @@ impl Core {
         let most = route.params.tries;
         let mut answer = route.retry(cx.rng, &facts);
         if let Ok((_, spend)) = answer {
-            let pool =
-                if spend == Spend::Retry { route.params.pool } else { route.params.requeue };
+            let pool = if spend == Spend::Retry { route.params.pool } else { route.params.requeue };
+            self.pay_in(cx, route_id);
             if !cx.shared.withdraw(route_id, cx.now, &pool, spend) {
                 answer = Err(RetryDenied::Pool);
             }
@@ -209,58 +205,13 @@ impl Core {
     }
 
     /// Give back all that an attempt holds.
-    #[inline]
     pub(super) fn settle(&mut self, cx: &mut Cx<'_>, at: u32, reusable: bool) {
-        let Core { calls, clusters, conns, actions, .. } = self;
-        let attempt = calls.attempt_id(at);
-        let call = calls.at(at);
-        debug_assert!(call.state.in_flight());
-        let Some(id) = call.cluster else { return };
-        let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
-        let panic = cluster.panic;
-        cluster.in_flight -= 1;
-        let ep = &mut cluster.eps[call.at.slot as usize];
-        let endpoint = call.at.endpoint;
-        ep.in_flight -= 1;
-        if !call.state.has_head() {
-            ep.latency.waited(cx.now, false);
-        }
-        if call.at.trial && !call.at.told {
-            if let Health::Trying(out) = ep.health {
-                ep.health = Health::Out(out);
-            }
-            let what = Observed::TrialUnused;
-            actions.push_back(Action::Report(Observation { cluster: id, endpoint, what }));
-        }
-        if let Some(conn) = call.at.conn.take() {
-            let kept = if !reusable {
-                Err(None)
-            } else if !call.at.conn_known {
-                Err(Some(ConnClose::PoolFull))
-            } else if !ep.member || !(panic || ep.health.is_in()) {
-                Err(Some(ConnClose::EndpointGone))
-            } else {
-                conns.put(&mut ep.idle, &cluster.params.pool, conn, cx.now).map_err(Some)
-            };
-            if let Err(why) = kept {
-                if let Some(why) = why {
-                    actions.push_back(Action::CloseConn { conn, why });
-                }
-                if call.at.conn_known && conns.closed(conn).is_some() {
-                    cx.emit(Event::ConnClosed { cluster: id, endpoint, conn, why });
-                }
-            }
-        }
-        call.state = State::Deciding;
-        if core::mem::take(&mut call.at.counted) {
-            cx.shared.release(Limit::Endpoint(endpoint));
-        }
-        if !ep.member {
-            let slot = call.at.slot;
-            cluster.drop_if_gone(slot);
-        }
-        cx.emit(Event::AttemptSettled { cluster: id, endpoint, attempt });
-        self.release(cx, id);
+        let Some(mut parts) = self.parts_at(at) else { return };
+        parts.settle(cx, reusable);
+        let (cluster, endpoint) = (parts.cluster.id, parts.call.at.endpoint);
+        let attempt = parts.attempt();
+        cx.emit(Event::AttemptSettled { cluster, endpoint, attempt });
+        self.release(cx, cluster);
     }
 
     /// The response broke off after its head had gone downstream.
@@ -268,12 +219,14 @@ impl Core {
         let (call, id) = (self.calls.get(at), self.calls.id(at));
         let (route, took) = (call.facts.route, cx.now.since(call.arrived));
         let Some(cluster) = call.cluster else { return };
-        self.actions.push_back(Action::Break { call: id, cause });
+        self.actions.push(Action::Break { call: id, cause });
         self.leave(cx, at);
         cx.emit(Event::CallBroken { route, cluster, call: id, cause, took });
     }
 
     /// Answer the call locally.
+    #[cold]
+    #[inline(never)]
     pub(super) fn refuse(&mut self, cx: &mut Cx<'_>, at: u32, kind: RefusalKind) {
         if self.fall_back(cx, at, kind) {
             return;
@@ -292,7 +245,7 @@ impl Core {
             retry_after: call.retry_after.filter(|d| *d != Duration::MAX),
         };
         let took = cx.now.since(call.arrived);
-        self.actions.push_back(Action::Answer { call: id, refusal });
+        self.actions.push(Action::Answer { call: id, refusal });
         self.leave(cx, at);
         cx.emit(Event::CallRefused { route, call: id, kind, cause, attempts, took });
     }

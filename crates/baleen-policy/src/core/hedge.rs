@@ -26,12 +26,14 @@ impl Core {
             && call.replayable
             && !call.hedged()
             && (!call.facts.body || call.at.request_ended);
-        let (tries, route_id, after) = (call.tries, call.facts.route, cx.now.since(call.at.started));
+        let (tries, route_id, after) =
+            (call.tries, call.facts.route, cx.now.since(call.at.started));
         let pool = self.route_of(at).filter(|r| tries < r.params.tries).map(|r| r.params.pool);
         let (true, Some(pool), Some(id)) = (may, pool, self.calls.get(at).cluster) else {
             return self.calls.arm(at);
         };
         let Some(pick) = self.second_endpoint(cx, at) else { return self.calls.arm(at) };
+        self.pay_in(cx, route_id);
         if !cx.shared.withdraw(route_id, cx.now, &pool, Spend::Retry) {
             self.give_back(cx, at, pick);
             return self.calls.arm(at);
@@ -42,7 +44,7 @@ impl Core {
         let second = self.calls.add_second(at);
         let call = self.calls.id(at);
         cx.emit(Event::HedgeStarted { route: route_id, cluster: id, call, after });
-        self.start(cx, second, id, pick);
+        self.start(cx, second, pick);
     }
 
     /// Another endpoint with a slot, at once or not at all.
@@ -90,7 +92,7 @@ impl Core {
         let other = self.calls.get(at).twin;
         self.left_waiting(cx, other);
         let attempt = self.calls.attempt_id(other);
-        self.actions.push_back(Action::Cancel { attempt, why: Cancel::Hedged });
+        self.actions.push(Action::Cancel { attempt, why: Cancel::Hedged });
         self.settle(cx, other, false);
         self.go_on(cx, at)
     }
@@ -137,7 +139,7 @@ impl Core {
         } else {
             let attempt = self.calls.attempt_id(second);
             self.left_waiting(cx, second);
-            self.actions.push_back(Action::Cancel { attempt, why });
+            self.actions.push(Action::Cancel { attempt, why });
         }
         self.settle(cx, second, false);
         self.go_on(cx, at);

@@ -5,6 +5,8 @@
 //!
 //! | file | what happens there |
 //! |---|---|
+//! | `parts.rs` | what an attempt touches, and what is done to it with every call |
+//! | `actions.rs` | what was decided |
 //! | `start.rs` | a call arrives, an endpoint is chosen, an attempt starts |
 //! | `admit.rs` | whether a call is let in, and where it goes when it is refused |
 //! | `wait.rs` | a call waits for a slot |
@@ -18,21 +20,23 @@
 //!
 //! Not here: recording (`engine.rs`). Tested: `tests.rs`, with random inputs, and by the virtual harness.
 
+mod actions;
 mod admit;
 mod attempt;
+mod call;
 pub(crate) mod calls;
 mod check;
 mod control;
 mod finish;
 mod hedge;
 mod outcome;
+mod parts;
 mod start;
 #[cfg(test)]
 mod tests;
 mod timers;
 mod wait;
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use baleen_base::{AttemptId, CallId, ClusterId, Cx, Event, RouteId, Tick, WorkerId};
@@ -46,6 +50,7 @@ use crate::pool::Conns;
 use crate::route::{Bound, Route};
 use crate::view::{self, View};
 use crate::{Action, AttemptFacts, Input};
+use actions::Actions;
 use calls::{Calls, State};
 pub(crate) use outcome::Tally;
 
@@ -61,8 +66,7 @@ pub struct Core {
     calls: Calls,
     conns: Conns,
     clients: Clients,
-    /// Bounded by what one turn of inputs causes: a driver drains it after each.
-    actions: VecDeque<Action>,
+    actions: Actions,
     /// Clusters of which a slot came free for this worker's waiters. Empty between inputs.
     freed: Vec<ClusterId>,
     /// When the fleet is told next what became of attempts.
@@ -85,7 +89,7 @@ impl Core {
             calls: Calls::new(),
             conns: Conns::new(),
             clients: Clients::new(),
-            actions: VecDeque::new(),
+            actions: Actions::default(),
             freed: Vec::new(),
             report_at: Tick::NEVER,
             quarantine: Quarantine::default(),
@@ -114,22 +118,18 @@ impl Core {
     }
 
     /// The next thing to do.
-    #[inline]
+    #[inline(always)]
     pub fn poll(&mut self, _cx: &mut Cx<'_>) -> Option<Action> {
-        self.actions.pop_front()
+        self.actions.pop()
     }
 
     /// When [`Core::on_deadline`] is due; a lower bound. Being early, late or twice does no harm.
     #[inline]
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
-        let least = |a: Option<Tick>, b: Option<Tick>| match (a, b) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        let conns_clients = least(self.conns.next_deadline(), self.clients.next_deadline());
-        let report = (self.report_at != Tick::NEVER).then_some(self.report_at);
-        least(report, least(self.calls.next_deadline(), conns_clients))
+        let calls_conns = self.calls.next_deadline().min(self.conns.next_deadline());
+        let next = calls_conns.min(self.clients.next_deadline()).min(self.report_at);
+        (next != Tick::NEVER).then_some(next)
     }
 
     /// What can be seen now.
@@ -180,13 +180,21 @@ impl Core {
     }
 
     /// End of an input: whoever waits for a slot that came free gets it.
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_>) {
-        while let Some(cluster) = self.freed.pop() {
-            self.serve(cx, cluster);
+        if !self.freed.is_empty() {
+            self.serve_freed(cx);
         }
         #[cfg(debug_assertions)]
         self.sample(cx.now);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn serve_freed(&mut self, cx: &mut Cx<'_>) {
+        while let Some(cluster) = self.freed.pop() {
+            self.serve(cx, cluster);
+        }
     }
 
     #[inline]

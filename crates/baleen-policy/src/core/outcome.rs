@@ -5,15 +5,15 @@
 
 use core::time::Duration;
 
-use baleen_base::{Cause, Cx, Failure, Sent, Tick};
+use baleen_base::{Cause, Cx, Failure, RouteId, Sent, Tick};
 use serde::{Deserialize, Serialize};
 
 use super::Core;
 use crate::health::Health;
-use crate::{Action, CallFacts, Observation, Observed};
+use crate::{Action, Observation, Observed};
 
 /// How often workers tell the fleet what became of attempts.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+pub(super) const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// What became of an endpoint's attempts since the last report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -32,15 +32,17 @@ impl Core {
         let took = cx.now.nanos_since(call.at.clock_from) as f64;
         let timed = !call.facts.body || call.at.request_ended;
         if let (true, Some(cluster)) = (timed, cluster.and_then(|id| self.cluster(id))) {
-            let tau = cluster.tau();
+            let tau = cluster.quick.tau;
             cluster.eps[slot as usize].latency.at_least(cx.now, took, tau);
         }
     }
 
     /// Whether an endpoint died under the call: its connection ended after something was sent and before a head came.
     pub(super) fn died(&mut self, at: u32, failure: Failure) {
-        let ended =
-            matches!(failure.cause, Cause::ConnectionTerminated | Cause::ReusedConnectionTerminated);
+        let ended = matches!(
+            failure.cause,
+            Cause::ConnectionTerminated | Cause::ReusedConnectionTerminated
+        );
         let call = self.calls.get(at);
         if !ended || failure.sent == Sent::Nothing || call.state.has_head() {
             return;
@@ -70,7 +72,7 @@ impl Core {
         {
             self.quarantine.add(cx.now, fingerprint, cx.now + p.quarantine);
             let what = Observed::Poison { fingerprint, time: p.quarantine };
-            self.actions.push_back(Action::Report(Observation { cluster, endpoint, what }));
+            self.actions.push(Action::Report(Observation { cluster, endpoint, what }));
         }
         true
     }
@@ -100,34 +102,14 @@ impl Core {
         if ep.member && (trial || ep.health.is_in()) {
             let what = Observed::Failure { cause, trial };
             let endpoint = ep.id;
-            actions.push_back(Action::Report(Observation { cluster: id, endpoint, what }));
+            actions.push(Action::Report(Observation { cluster: id, endpoint, what }));
         }
     }
 
-    /// The attempt went well. Told only when someone wants to know.
-    #[inline]
+    /// The attempt went well.
     pub(super) fn learn_success(&mut self, now: Tick, at: u32) {
-        let Core { calls, clusters, actions, report_at, .. } = self;
-        let call = calls.at(at);
-        if call.at.told || call.at.bad_status {
-            return;
-        }
-        call.at.told = true;
-        let Some(id) = call.cluster else { return };
-        let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
-        let ep = &mut cluster.eps[call.at.slot as usize];
-        ep.tally.ok += 1;
-        if cluster.windows && *report_at == Tick::NEVER {
-            *report_at = now + REPORT_EVERY;
-        }
-        if let (true, Health::Trying(out)) = (call.at.trial, ep.health) {
-            ep.health = Health::Out(out);
-        }
-        if ep.member && (ep.watched || call.at.trial) {
-            ep.watched = false;
-            let what = Observed::Success { trial: call.at.trial };
-            let endpoint = ep.id;
-            actions.push_back(Action::Report(Observation { cluster: id, endpoint, what }));
+        if let Some(mut parts) = self.parts_at(at) {
+            parts.learn_success(now);
         }
     }
 
@@ -161,14 +143,22 @@ impl Core {
                 if c.windows && (ok | failed | timed) != 0 {
                     let what = Observed::Window { ok, failed, timed, total_us };
                     let (cluster, endpoint) = (c.id, ep.id);
-                    actions.push_back(Action::Report(Observation { cluster, endpoint, what }));
+                    actions.push(Action::Report(Observation { cluster, endpoint, what }));
                 }
             }
         }
     }
 
+    /// A good head came: its time counts for the next hedges.
+    pub(super) fn time_head(&mut self, now: Tick, at: u32) {
+        let Some(parts) = self.parts_at(at) else { return };
+        let timed = !parts.call.facts.body || parts.call.at.request_ended;
+        if timed && parts.route.quick.hedges {
+            parts.cluster.guard.heads.record(now, now.nanos_since(parts.call.at.clock_from));
+        }
+    }
+
     /// An upstream took the call on, or refused it, as far as its answer says.
-    #[inline]
     pub(super) fn accepted(&mut self, cx: &mut Cx<'_>, at: u32, good: bool) {
         let call = self.calls.get(at);
         let Some(cluster) = call.cluster.and_then(|id| self.cluster(id)) else { return };
@@ -180,18 +170,12 @@ impl Core {
         }
     }
 
-    /// A call that went well pays for retries.
-    #[inline]
-    pub(super) fn pay(&mut self, cx: &mut Cx<'_>, at: u32) {
-        let call = self.calls.get(at);
-        if !call.at.good {
-            return;
+    /// Pay into the retry pool what was earned: something is to be taken out.
+    pub(super) fn pay_in(&mut self, cx: &mut Cx<'_>, id: RouteId) {
+        if let Some(route) = self.routes.get_mut(id.index()).and_then(Option::as_mut)
+            && let Some(earned) = route.earned.take()
+        {
+            route.pay_in(cx, id, earned);
         }
-        let CallFacts { route, fingerprint, .. } = call.facts;
-        if let Some(r) = self.routes.get(route.index()).and_then(Option::as_ref) {
-            cx.shared.deposit(route, cx.now, &r.params.pool);
-        }
-        self.survivors.age(cx.now);
-        self.survivors.succeeded(fingerprint);
     }
 }

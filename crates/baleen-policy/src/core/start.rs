@@ -3,17 +3,19 @@
 //! Not here: whether it is let in (`admit.rs`), waiting for a slot (`wait.rs`), second attempts (`hedge.rs`). Tested:
 //! `tests.rs` and the virtual harness.
 
-use baleen_base::{CallId, ClusterId, Cx, Event, Limit, RefusalKind, Tick};
+use core::time::Duration;
+
+use baleen_base::{CallId, ClusterId, Cx, Event, Limit, RefusalKind, TargetId, Tick};
 
 use super::Core;
-use super::calls::{Attempt, State};
+use super::admit::NotNow;
 use crate::params::Balance;
 use crate::pool::Owner;
 use crate::route::Standing;
-use crate::{Action, CallFacts, Observation, Observed};
+use crate::{Action, CallFacts};
 
 /// Pooled connections found dead in one try before a new one is opened.
-const STALE_MAX: u8 = 3;
+pub(super) const STALE_MAX: u8 = 3;
 /// Endpoints that are full which the balancer may name before all are looked at.
 const FULL_PICKS_MAX: usize = 3;
 
@@ -38,31 +40,49 @@ pub(super) enum Chosen {
 
 impl Core {
     /// A request has a name.
+    #[inline(always)]
     pub fn arrive(&mut self, cx: &mut Cx<'_>, facts: CallFacts) -> CallId {
         if let Some(client) = facts.client {
             self.clients.busy(client);
         }
         let full = self.calls.len() >= self.params.calls_max;
-        let total_at = match self.routes.get(facts.route.index()).and_then(Option::as_ref) {
-            Some(_) if facts.body => facts.deadline,
-            Some(route) => facts.deadline.min(cx.now + route.params.total_timeout),
-            None => Tick::NEVER,
-        };
+        let (mut total_at, mut open) = (Tick::NEVER, false);
+        if let Some(route) = self.routes.get(facts.route.index()).and_then(Option::as_ref) {
+            let longest = if facts.body { Tick::NEVER } else { cx.now + route.quick.total };
+            total_at = facts.deadline.min(longest);
+            open = route.quick.open;
+        }
+        let quarantined = self.quarantine.holds(cx.now, facts.fingerprint);
+        let let_in = open && facts.deadline > cx.now && !quarantined;
+        let target = facts.target;
         let at = self.calls.add(facts, cx.now, total_at);
-        let id = self.calls.id(at);
+        let id = self.calls.id_of_first(at);
         if full {
             self.refuse(cx, at, RefusalKind::TooManyCalls);
+        } else if let_in {
+            self.launch_now(cx, at, id, target);
         } else {
-            match self.admit(cx, at) {
-                Ok(()) => self.launch(cx, at),
-                Err((kind, retry_after)) => {
-                    self.calls.at(at).retry_after = retry_after;
-                    self.refuse(cx, at, kind);
-                }
-            }
+            self.admit_and_launch(cx, at);
         }
         self.finish(cx);
         id
+    }
+
+    /// Let it in if nothing speaks against it, and start it then.
+    #[inline(never)]
+    pub(super) fn admit_and_launch(&mut self, cx: &mut Cx<'_>, at: u32) {
+        match self.admit(cx, at) {
+            Ok(()) => self.launch(cx, at),
+            Err(why) => self.not_now(cx, at, why),
+        }
+    }
+
+    /// It is not let in.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn not_now(&mut self, cx: &mut Cx<'_>, at: u32, (kind, retry_after): NotNow) {
+        self.calls.at(at).retry_after = retry_after;
+        self.refuse(cx, at, kind);
     }
 
     fn standing(&self, id: ClusterId) -> Standing {
@@ -74,27 +94,49 @@ impl Core {
         }
     }
 
-    /// The call's next try: choose the cluster, get a slot, go.
-    #[inline]
+    /// The call's next try.
+    #[inline(never)]
     pub(super) fn launch(&mut self, cx: &mut Cx<'_>, at: u32) {
-        let call = self.calls.get(at);
-        let (facts, first) = (call.facts, call.tries == 0);
-        let bound = self.targets.get(facts.target.index()).and_then(Option::as_ref);
-        let chosen = bound.and_then(|b| b.walk(cx.rng, &|c| self.standing(c)));
-        let known = self.routes.get(facts.route.index()).is_some_and(Option::is_some);
-        let Some(id) = chosen.filter(|&c| known && self.standing(c) != Standing::Unknown) else {
+        let target = self.calls.get(at).facts.target;
+        self.launch_now(cx, at, self.calls.id(at), target);
+    }
+
+    /// The call's next try: choose the cluster, get a slot, go.
+    #[inline(always)]
+    fn launch_now(&mut self, cx: &mut Cx<'_>, at: u32, of: CallId, target: TargetId) {
+        let bound = self.targets.get(target.index()).and_then(Option::as_ref);
+        let chosen = match bound {
+            Some(b) => b.sole().or_else(|| b.walk(cx.rng, &|c| self.standing(c))),
+            None => None,
+        };
+        let Some(mut parts) = chosen.and_then(|id| self.parts_in(at, of, id)) else {
             return self.refuse(cx, at, RefusalKind::NoCluster);
         };
-        self.calls.at(at).cluster = Some(id);
-        let Some(cluster) = self.cluster(id) else {
-            return self.refuse(cx, at, RefusalKind::NoCluster);
-        };
+        let (call, cluster) = (&mut *parts.call, &mut *parts.cluster);
+        let id = cluster.id;
+        call.cluster = Some(id);
         if cluster.usable.is_empty() && cluster.trials == 0 {
             return self.refuse(cx, at, RefusalKind::NoEndpoint);
         }
-        if first && let Err((kind, retry_after)) = self.admit_to(cx, id, &facts) {
-            self.calls.at(at).retry_after = retry_after;
-            return self.refuse(cx, at, kind);
+        if !cluster.lets_in(cx.now, &call.facts) {
+            return self.launch_guarded(cx, at, id);
+        }
+        if !cx.shared.acquire(Limit::InFlight(id), cluster.guard.slots) {
+            return self.enqueue(cx, at, id);
+        }
+        match cluster.pick(cx, &call.facts, call.tried()) {
+            Some((slot, trial)) => parts.start(cx, Pick { slot, trial, counted: false }),
+            None => self.go(cx, at, id, Chosen::None, Duration::ZERO),
+        }
+    }
+
+    /// The same in a cluster that may say no for more than one reason, or where calls wait.
+    #[inline(never)]
+    fn launch_guarded(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId) {
+        let call = self.calls.get(at);
+        let (facts, first) = (call.facts, call.tries == 0);
+        if first && let Err(why) = self.admit_to(cx, id, &facts) {
+            return self.not_now(cx, at, why);
         }
         if first {
             self.probe(cx, id);
@@ -111,13 +153,12 @@ impl Core {
             return;
         }
         for &endpoint in cluster.probes_due(cx.rng, cx.now).as_slice() {
-            actions.push_back(Action::Probe { cluster: id, endpoint });
+            actions.push(Action::Probe { cluster: id, endpoint });
             cx.emit(Event::ProbeSent { cluster: id, endpoint });
         }
     }
 
     /// The endpoint for the next attempt of a call, and a slot of it if it has a limit.
-    #[inline]
     pub(super) fn choose(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId) -> Chosen {
         let Core { calls, clusters, .. } = self;
         let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else {
@@ -146,9 +187,8 @@ impl Core {
         }
         let from = cx.rng.index(cluster.usable.len());
         let (before, after) = cluster.usable.split_at(from);
-        let free = |s: &&u32| {
-            cx.shared.acquire(Limit::Endpoint(cluster.eps[**s as usize].id), most)
-        };
+        let free =
+            |s: &&u32| cx.shared.acquire(Limit::Endpoint(cluster.eps[**s as usize].id), most);
         match after.iter().chain(before).find(free) {
             Some(&slot) => Chosen::Endpoint(Pick { slot, trial, counted: true }),
             None => Chosen::Full,
@@ -156,59 +196,10 @@ impl Core {
     }
 
     /// Start an attempt.
-    #[inline]
-    pub(super) fn start(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId, pick: Pick) {
-        let Core { calls, clusters, conns, routes, actions, .. } = self;
-        let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
-        let call = calls.at(at);
-        let Some(route) = routes.get(call.facts.route.index()).and_then(Option::as_ref) else {
-            return;
-        };
-        let Pick { slot, trial, counted } = pick;
-        let (p, r) = (&cluster.params, &route.params);
-        let ep = &mut cluster.eps[slot as usize];
-        let conn = if call.stale >= STALE_MAX || call.fresh {
-            None
-        } else {
-            conns.take(&mut ep.idle, p.pool.order, cx.rng)
-        };
-        ep.in_flight += 1;
-        ep.latency.wait(cx.now);
-        let endpoint = ep.id;
-        if !call.second {
-            call.made = call.made.wrapping_add(1);
-            call.nth = call.made;
-            if call.stale == 0 {
-                call.tries = call.tries.saturating_add(1);
-            }
+    pub(super) fn start(&mut self, cx: &mut Cx<'_>, at: u32, pick: Pick) {
+        if let Some(mut parts) = self.parts_at(at) {
+            parts.start(cx, pick);
         }
-        call.at = Attempt { endpoint, slot, conn, trial, counted, ..Attempt::new(cx.now) };
-        call.at.reused = conn.is_some();
-        let body = call.facts.body;
-        call.try_at = if body { Tick::NEVER } else { cx.now + r.try_timeout };
-        (call.state, call.phase_at) = match conn {
-            None => (State::Connecting, cx.now + p.connect_timeout),
-            Some(_) if body => (State::Waiting, cx.now + r.idle_timeout),
-            Some(_) => (State::Waiting, Tick::NEVER),
-        };
-        if let Some(h) = &r.hedge
-            && !body
-            && !call.second
-        {
-            let after = cluster.guard.hedge_after(cx.now, h);
-            call.hedge_at = after.map_or(Tick::NEVER, |d| cx.now + d);
-        }
-        cluster.in_flight += 1;
-        let route = call.facts.route;
-        calls.arm(at);
-        let attempt = calls.attempt_id(at);
-        actions.push_back(Action::Start { attempt, cluster: id, endpoint, conn });
-        if trial {
-            let what = Observed::TrialTaken;
-            actions.push_back(Action::Report(Observation { cluster: id, endpoint, what }));
-        }
-        let reused = conn.is_some();
-        cx.emit(Event::AttemptStarted { route, cluster: id, endpoint, attempt, reused });
     }
 
     /// Whose connection the attempt of a call uses.

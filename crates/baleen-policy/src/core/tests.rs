@@ -11,9 +11,11 @@ use super::*;
 use crate::params::*;
 use crate::*;
 
+mod due;
 mod hedging;
 mod policies;
 mod random;
+mod same;
 
 pub(super) const ROUTE: RouteId = RouteId(0);
 pub(super) const TARGET: TargetId = TargetId(0);
@@ -67,7 +69,7 @@ impl Bench {
         b.set_of(1, &(1..=endpoints).collect::<Vec<_>>());
         b.log.0.clear();
         // One success, so that the floor of the retry pool is there.
-        b.ledger.deposit(ROUTE, b.now, &pool);
+        b.ledger.deposit(ROUTE, b.now, &pool, 1);
         b
     }
 
@@ -217,12 +219,11 @@ fn an_ordinary_call_and_its_connection_used_again() {
             Event::AttemptStarted { .. } => "started",
             Event::ConnOpened { .. } => "opened",
             Event::AttemptHead { .. } => "head",
-            Event::AttemptSettled { .. } => "settled",
             Event::CallEnded { status: 200, attempts: 1, .. } => "ended",
             _ => "other",
         })
         .collect();
-    assert_eq!(names, ["started", "opened", "head", "settled", "ended"]);
+    assert_eq!(names, ["started", "opened", "head", "ended"]);
     assert_eq!(b.in_flight(), 0);
     b.arrive();
     assert_eq!(b.start().2, Some(conn_id(7)));

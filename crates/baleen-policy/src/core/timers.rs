@@ -2,7 +2,7 @@
 //!
 //! Not here: which time counts in which state (`calls.rs`, `pool.rs`, `clients.rs`). Tested: `tests.rs` and the harness.
 
-use baleen_base::{Cause, Cx, Failure, RefusalKind, Sent};
+use baleen_base::{Cause, Cx, Failure, RefusalKind};
 
 use super::Core;
 use super::calls::State;
@@ -15,7 +15,7 @@ impl Core {
             self.due(cx, at);
         }
         while let Some(close) = self.clients.expire(cx.now) {
-            self.actions.push_back(close);
+            self.actions.push(close);
         }
         while let Some((slot, owner, why)) = self.conns.expire(cx.now) {
             self.close_idle(cx, slot, owner, Some(why));
@@ -27,7 +27,9 @@ impl Core {
     /// A connection from a downstream did something.
     pub fn client(&mut self, cx: &mut Cx<'_>, id: baleen_base::ClientId, event: ClientEvent) {
         let action: Option<Action> = self.clients.event(cx, id, event);
-        self.actions.extend(action);
+        if let Some(action) = action {
+            self.actions.push(action);
+        }
         self.finish(cx);
     }
 
@@ -70,7 +72,7 @@ impl Core {
         let call = self.calls.get(at);
         let stalled = call.facts.client.is_some_and(|c| self.clients.is_stalled(c));
         let blame = cause != Cause::IdleTimeout || !stalled;
-        let sent = if call.at.sending { Sent::Maybe } else { Sent::Nothing };
+        let sent = call.state.may_have_sent();
         self.fail(cx, at, Failure { cause, sent }, Some(Cancel::Timeout(cause)), blame);
     }
 
@@ -98,7 +100,7 @@ impl Core {
             .route_of(at)
             .map(|r| r.params.try_timeout.min(r.params.total_timeout) / 2)
             .unwrap_or_default();
-        let sent = if call.at.sending { Sent::Maybe } else { Sent::Nothing };
+        let sent = call.state.may_have_sent();
         let failure = Failure { cause, sent };
         self.attempt_failed(cx, at, failure, Some(Cancel::Timeout(cause)), had >= fair);
         self.settle(cx, at, false);

@@ -10,7 +10,7 @@
 
 use core::time::Duration;
 
-use baleen_base::{ClusterId, Cx, Event, Limit, RefusalKind, Tick};
+use baleen_base::{ClusterId, Cx, Event, Limit, RefusalKind, Tick, WorkerId};
 
 use super::Core;
 use super::calls::State;
@@ -21,7 +21,6 @@ use crate::params::QueueOrder;
 
 impl Core {
     /// Get a slot for the call, or wait for one, and go.
-    #[inline]
     pub(super) fn get_slot(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId) {
         let Some(cluster) = self.cluster(id) else { return };
         let slots = cluster.guard.slots;
@@ -55,11 +54,17 @@ impl Core {
     }
 
     /// The call has a slot and an endpoint, or there is none at all.
-    #[inline]
-    fn go(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId, chosen: Chosen, waited: Duration) {
+    pub(super) fn go(
+        &mut self,
+        cx: &mut Cx<'_>,
+        at: u32,
+        id: ClusterId,
+        chosen: Chosen,
+        waited: Duration,
+    ) {
         self.note_wait(cx, id, waited);
         match chosen {
-            Chosen::Endpoint(pick) => self.start(cx, at, id, pick),
+            Chosen::Endpoint(pick) => self.start(cx, at, pick),
             Chosen::None | Chosen::Full => {
                 self.release(cx, id);
                 self.refuse(cx, at, RefusalKind::NoEndpoint);
@@ -68,7 +73,8 @@ impl Core {
     }
 
     /// No slot: wait for one, if there is room to wait.
-    fn enqueue(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId) {
+    #[cold]
+    pub(super) fn enqueue(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId) {
         let worker = self.worker;
         let Core { calls, clusters, .. } = self;
         let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
@@ -192,8 +198,17 @@ impl Core {
     pub(super) fn release(&mut self, cx: &mut Cx<'_>, id: ClusterId) {
         match cx.shared.release(Limit::InFlight(id)) {
             None => {}
-            Some(worker) if worker == self.worker => self.freed.push(id),
-            Some(worker) => self.actions.push_back(Action::Wake { worker, cluster: id }),
+            Some(worker) => self.wake(worker, id),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake(&mut self, worker: WorkerId, id: ClusterId) {
+        if worker == self.worker {
+            self.freed.push(id);
+        } else {
+            self.actions.push(Action::Wake { worker, cluster: id });
         }
     }
 }

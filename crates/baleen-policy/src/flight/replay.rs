@@ -183,7 +183,7 @@ impl Shared for Answers<'_> {
 
     fn waiting(&self, _: Limit, _: WorkerId, _: bool) {}
 
-    fn deposit(&self, _: RouteId, _: Tick, _: &Pool) {}
+    fn deposit(&self, _: RouteId, _: Tick, _: &Pool, _: u32) {}
 
     fn withdraw(&self, _: RouteId, _: Tick, _: &Pool, _: Spend) -> bool {
         self.yes_or_no("a retry")

@@ -145,8 +145,8 @@ impl Shared for Taped<'_> {
     }
 
     #[inline]
-    fn deposit(&self, route: RouteId, now: Tick, pool: &Pool) {
-        self.inner.deposit(route, now, pool);
+    fn deposit(&self, route: RouteId, now: Tick, pool: &Pool, calls: u32) {
+        self.inner.deposit(route, now, pool, calls);
     }
 
     fn withdraw(&self, route: RouteId, now: Tick, pool: &Pool, spend: Spend) -> bool {

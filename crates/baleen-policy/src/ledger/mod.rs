@@ -131,19 +131,30 @@ fn many<T: Default>(n: usize) -> Box<[T]> {
     (0..n).map(|_| T::default()).collect::<Vec<_>>().into_boxed_slice()
 }
 
+#[inline(always)]
+fn give_back(count: &AtomicU32, limit: Limit) {
+    let before = count.fetch_sub(1, SeqCst);
+    debug_assert!(before > 0, "{limit:?} released more often than acquired");
+}
+
 impl Shared for Ledger {
     #[inline]
     fn acquire(&self, limit: Limit, max: u32) -> bool {
+        if let Limit::InFlight(c) = limit {
+            return self.clusters.get(c.index()).is_some_and(|s| slots::acquire(&s.in_flight, max));
+        }
         self.count(limit).is_some_and(|count| slots::acquire(count, max))
     }
 
     #[inline]
     fn release(&self, limit: Limit) -> Option<WorkerId> {
-        let count = self.count(limit)?;
-        let before = count.fetch_sub(1, SeqCst);
-        debug_assert!(before > 0, "{limit:?} released more often than acquired");
-        let Limit::InFlight(c) = limit else { return None };
-        self.clusters[c.index()].next_waiting()
+        if let Limit::InFlight(c) = limit {
+            let slots = self.clusters.get(c.index())?;
+            give_back(&slots.in_flight, limit);
+            return slots.next_waiting();
+        }
+        give_back(self.count(limit)?, limit);
+        None
     }
 
     fn waiting(&self, limit: Limit, worker: WorkerId, waiting: bool) {
@@ -154,9 +165,9 @@ impl Shared for Ledger {
     }
 
     #[inline]
-    fn deposit(&self, route: RouteId, now: Tick, pool: &Pool) {
+    fn deposit(&self, route: RouteId, now: Tick, pool: &Pool, calls: u32) {
         if let Some(r) = self.routes.get(route.index()) {
-            r.account.deposit(now, pool);
+            r.account.deposit(now, pool, calls);
         }
     }
 

@@ -76,22 +76,22 @@ struct Spent {
 }
 
 impl Account {
-    /// A call succeeded.
+    /// Calls succeeded.
     #[inline]
-    pub(super) fn deposit(&self, now: Tick, pool: &Pool) {
+    pub(super) fn deposit(&self, now: Tick, pool: &Pool, calls: u32) {
         let part = part_of(now, pool);
         let cell = &self.successes[part as usize % RING];
         if is_believed(cell.load(Relaxed), part) {
-            cell.fetch_add(1, Relaxed);
+            cell.fetch_add(u64::from(calls), Relaxed);
         } else {
-            self.begin(cell, part);
+            self.begin(cell, part, calls);
         }
     }
 
-    /// The first success of a part: what its counter held before moves to `older`.
+    /// The first successes of a part: what its counter held before moves to `older`.
     #[cold]
-    fn begin(&self, cell: &AtomicU64, part: u64) {
-        let (_, before) = add(cell, part);
+    fn begin(&self, cell: &AtomicU64, part: u64, calls: u32) {
+        let (_, before) = add(cell, part, calls);
         if before > 0 {
             self.older.fetch_add(before, SeqCst);
         }
@@ -101,7 +101,7 @@ impl Account {
         let part = part_of(now, pool);
         let account = self.spent(spend);
         let mine = &account.parts[part as usize % RING];
-        let (counted_in, _) = add(mine, part);
+        let (counted_in, _) = add(mine, part, 1);
         let used = sum(&account.parts, part);
         let allowed = self.allowed(part, pool, spend);
         let all = self.all();
@@ -188,13 +188,13 @@ fn is_believed(v: u64, part: u64) -> bool {
     (v >> 32).wrapping_sub(part) <= PARTS
 }
 
-/// Count one in `part`; a counter that holds an older part, or one that can't be, begins again. Returns the part it was
+/// Count some in `part`; a counter that holds an older part, or one that can't be, begins again. Returns the part it was
 /// counted in (a newer one if this worker's clock is behind), and what a counter that began again held before.
-fn add(cell: &AtomicU64, part: u64) -> (u64, u64) {
+fn add(cell: &AtomicU64, part: u64, n: u32) -> (u64, u64) {
     let mut v = cell.load(SeqCst);
     loop {
         let goes_on = is_believed(v, part);
-        let next = if goes_on { v + 1 } else { part << 32 | 1 };
+        let next = if goes_on { v + u64::from(n) } else { part << 32 | u64::from(n) };
         match cell.compare_exchange_weak(v, next, SeqCst, SeqCst) {
             Ok(_) => return (next >> 32, if goes_on { 0 } else { v & COUNT }),
             Err(seen) => v = seen,

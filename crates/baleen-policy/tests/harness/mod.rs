@@ -190,14 +190,21 @@ fn account(run: &Outcome) {
     let mut calls: BTreeMap<(u16, CallId), u32> = BTreeMap::new();
     let mut waits = 0i64;
     for (_, w, e) in &run.events {
+        let settled = match e {
+            Event::AttemptSettled { attempt, .. } => Some(*attempt),
+            Event::CallEnded { call, attempts, .. } => {
+                Some(AttemptId { call: *call, nth: *attempts })
+            }
+            _ => None,
+        };
+        if let Some(attempt) = settled {
+            let n = attempts.get_mut(&(*w, attempt)).expect("settled but not started");
+            *n -= 1;
+            assert_eq!(*n, 0, "settled twice");
+        }
         match e {
             Event::AttemptStarted { attempt, .. } => {
                 assert!(attempts.insert((*w, *attempt), 1).is_none(), "started twice");
-            }
-            Event::AttemptSettled { attempt, .. } => {
-                let n = attempts.get_mut(&(*w, *attempt)).expect("settled but not started");
-                *n -= 1;
-                assert_eq!(*n, 0, "settled twice");
             }
             Event::CallEnded { call, .. }
             | Event::CallRefused { call, .. }

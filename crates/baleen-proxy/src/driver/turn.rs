@@ -4,8 +4,8 @@
 
 use std::sync::atomic::Ordering;
 
-use baleen_base::{ClientId, Tick};
-use baleen_policy::{Action, ClientEvent, Input};
+use baleen_base::{AttemptId, ClientId, Tick};
+use baleen_policy::{Action, AttemptEvent, ClientEvent, Input};
 
 use super::Driver;
 use super::mail::Inner;
@@ -53,6 +53,19 @@ impl Driver {
         let now = self.now.get();
         inner.engine.input(now, &mut inner.sink, &*self.ledger, input);
         self.drain(inner, me);
+    }
+
+    #[inline]
+    pub(super) fn step_attempt(
+        &self,
+        inner: &mut Inner,
+        me: ClientId,
+        attempt: AttemptId,
+        event: AttemptEvent,
+    ) {
+        let now = self.now.get();
+        inner.engine.attempt(now, &mut inner.sink, &*self.ledger, attempt, event);
+        self.drain(inner, Some(me));
     }
 
     #[inline]

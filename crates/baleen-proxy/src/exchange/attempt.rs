@@ -27,6 +27,7 @@ use super::lane::{Ended, Lane, Mail, Running, Turn};
 use super::upload::{Sending, Up};
 use super::{Client, Scratch};
 use crate::failure;
+use crate::head::Http1Response;
 use crate::io::Want;
 
 impl Client<'_> {
@@ -79,7 +80,6 @@ impl Client<'_> {
         stream: TcpStream,
         reused: bool,
     ) -> Lane {
-        self.w.driver.attempt(self.id, id, AttemptEvent::Sending);
         s.up.begin_attempt();
         s.down.begin_attempt(&mut s.response);
         let run = Running::new(id, reused, self.w.driver.now());
@@ -226,7 +226,10 @@ impl Client<'_> {
             run.committed = true;
             call.committed = true;
             call.first_byte = Some(self.w.driver.now());
-            self.w.driver.attempt(self.id, run.id, AttemptEvent::Committed);
+            // The end, which follows now, says so too.
+            if !matches!(step, Down::Done) {
+                self.w.driver.attempt(self.id, run.id, AttemptEvent::Committed);
+            }
         }
         self.tell_moved(s, run);
         match step {
@@ -295,7 +298,8 @@ impl Client<'_> {
         let date = self.w.date();
         self.begin_keeping(s, call);
         s.edits.clear();
-        self.response_fields(call, &mut s.edits);
+        let view = Http1Response { head: &s.response, buf: s.down.buf.upto_end() };
+        self.response_fields(call, &view, &mut s.edits);
         call.survives =
             s.down.forward(&s.response, &mut s.edits, call.terms, keep, &date, &self.w.limits)?;
         call.forwarded = true;

@@ -170,9 +170,6 @@ impl Client<'_> {
             Err(failure) => return driver.failed(self.id, id, failure),
         };
         let connecting = start.conn.is_none();
-        if !connecting {
-            driver.attempt(self.id, id, AttemptEvent::Sending);
-        }
         let mut head = Vec::new();
         let shown = self.make_head(s, call, id, start.endpoint, &mut head);
         race.second = Some(Box::new(Second {
@@ -285,7 +282,6 @@ impl Client<'_> {
 
     fn stands(&self, id: AttemptId) {
         self.w.driver.connected(self.id, id);
-        self.w.driver.attempt(self.id, id, AttemptEvent::Sending);
     }
 
     /// Do what can be done for the second attempt. `None`: something happened that policy may have answered.

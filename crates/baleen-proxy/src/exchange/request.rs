@@ -111,9 +111,9 @@ impl Client<'_> {
         passed.sends_deadline = shell.deadline_send;
         let Some(sticky) = &shell.sticky else { return };
         facts.sticky = facts::sticky(&sticky.by, view, address);
-        if let (0, KeySource::Cookie(name), Some(ttl)) = (facts.sticky, &sticky.by, sticky.ttl) {
+        if let (0, KeySource::Cookie(name)) = (facts.sticky, &sticky.by) {
             let [random, _] = self.w.random();
-            let (cookie, hash) = facts::new_cookie(name, ttl, random);
+            let (cookie, hash) = facts::new_cookie(name, sticky.ttl, random);
             facts.sticky = hash;
             passed.cookie = Some(cookie);
         }
@@ -212,8 +212,15 @@ impl Client<'_> {
 
     /// What is added to a response on its way down.
     #[inline]
-    pub(super) fn response_fields(&self, call: &Call, edits: &mut Edits) {
-        if let Some(cookie) = &call.passed.cookie {
+    pub(super) fn response_fields(
+        &self,
+        call: &Call,
+        view: &Http1Response<'_>,
+        edits: &mut Edits,
+    ) {
+        if let Some(cookie) = &call.passed.cookie
+            && !facts::sets_same(view, cookie)
+        {
             edits.append("Set-Cookie", cookie.as_bytes());
         }
         if let Some(level) = self.admit(call.cluster) {

@@ -276,8 +276,27 @@ fn groups_change_every_hour() {
 
 #[test]
 fn a_cookie_of_ours_is_found_again() {
-    let (cookie, hash) = new_cookie("sid", Duration::from_secs(3600), 0xabc);
+    let (cookie, hash) = new_cookie("sid", Some(Duration::from_secs(3600)), 0xabc);
+    let (session, _) = new_cookie("sid", None, 0xabc);
+    assert_eq!(session, "sid=0000000000000abc; Path=/; HttpOnly; SameSite=Lax");
     assert_eq!(cookie, "sid=0000000000000abc; Max-Age=3600; Path=/; HttpOnly; SameSite=Lax");
     let by = KeySource::Cookie("sid".to_owned());
     assert_eq!(keys("Cookie: sid=0000000000000abc", &by, "192.0.2.1").1, hash);
+}
+
+#[test]
+fn a_cookie_that_the_upstream_sets_is_seen() {
+    for (lines, want) in [
+        ("Set-Cookie: sid=theirs", true),
+        ("Set-Cookie: a=b\nset-cookie: sid =; Path=/", true),
+        ("Set-Cookie: SID=1", false),
+        ("Set-Cookie: sid2=1", false),
+        ("Set-Cookie: a=sid=1", false),
+        ("Cookie: sid=1", false),
+        ("Set-Cookie:", false),
+    ] {
+        request(&format!("GET / HTTP/1.1\nHost: a\n{lines}"), |view| {
+            assert_eq!(sets_same(&view, "sid=0000000000000abc; Path=/"), want, "{lines}");
+        });
+    }
 }

@@ -346,6 +346,19 @@ fn a_cookie_is_set_once_and_ties_to_an_endpoint() {
 }
 
 #[test]
+fn a_cookie_that_the_upstream_sets_itself_is_left_alone() {
+    let up = answering(|_| {
+        let head = "HTTP/1.1 200 OK\r\nSet-Cookie: session=theirs\r\nContent-Length: 1\r\n\r\nx";
+        Some(head.to_owned())
+    });
+    let by = KeySource::Cookie("session".to_owned());
+    let p = proxy(&[up], sticky(by, Some(Duration::from_secs(60))));
+    let head = ask(p.address, &get_with("/", "x-a: 1")).head.to_ascii_lowercase();
+    assert_eq!(head.matches("set-cookie: session=").count(), 1, "{head}");
+    assert!(head.contains("set-cookie: session=theirs"), "{head}");
+}
+
+#[test]
 fn an_upstream_that_sheds_is_spared_what_it_would_shed() {
     let up = answering(|_| {
         Some("HTTP/1.1 200 OK\r\nbaleen-admit: 127\r\nContent-Length: 1\r\n\r\nx".to_owned())

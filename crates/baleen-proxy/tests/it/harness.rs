@@ -103,7 +103,7 @@ pub fn proxy(upstreams: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Proxy
     };
     let server = Server::start(plan).unwrap();
     // One success, so that there is a floor of retries: after a start there are none until something went well.
-    server.ledger().deposit(route, Tick::ZERO + server.uptime(), &pool);
+    server.ledger().deposit(route, Tick::ZERO + server.uptime(), &pool, 1);
     let address = server.addresses()[0];
     Proxy { server, address, cluster }
 }

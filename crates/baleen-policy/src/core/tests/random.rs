@@ -13,7 +13,7 @@ use super::*;
 const OTHER: RouteId = RouteId(1);
 
 #[derive(Clone, Debug)]
-enum Op {
+pub(super) enum Op {
     Arrive {
         client: u32,
         idempotent: bool,
@@ -72,7 +72,7 @@ enum Op {
     },
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(super) fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (0u32..6, any::<bool>(), any::<bool>(), 0u32..4, any::<u32>()).prop_map(
             |(client, idempotent, body, target, more)| Op::Arrive { client, idempotent, body, target, more }
@@ -183,7 +183,7 @@ fn more_params(more: u32, route: &mut RouteParams, cluster: &mut ClusterParams) 
     }
 }
 
-fn params(
+pub(super) fn params(
     concurrency: u32,
     queue: u32,
     balance: u8,
@@ -218,15 +218,24 @@ fn params(
     }
 }
 
-struct Run {
-    b: Bench,
+/// A core under random inputs, and the ids that inputs are about.
+pub(super) struct Run {
+    pub(super) b: Bench,
     calls: Vec<CallId>,
-    attempts: Vec<AttemptId>,
+    pub(super) attempts: Vec<AttemptId>,
     clients: u32,
 }
 
 impl Run {
-    fn input(&mut self, op: Op) -> Input {
+    /// Of four endpoints, with the policies that `more` has bits for.
+    pub(super) fn new(more: u32) -> Run {
+        let b = Bench::new(4, |_, _| {});
+        let mut run = Run { b, calls: Vec::new(), attempts: Vec::new(), clients: 0 };
+        run.feed(Input::Reconfigure(Arc::new(params(4, 2, 7, 2, 3, more))));
+        run
+    }
+
+    pub(super) fn input(&mut self, op: Op) -> Input {
         let newest = |n: usize, back: usize| n.checked_sub(1 + back);
         match op {
             Op::Arrive { client, idempotent, body, target, more } => Input::Arrive(CallFacts {
@@ -302,7 +311,7 @@ impl Run {
     }
 
     /// Calls that went well, so that there are latencies to hedge by and something in the pools.
-    fn warm(&mut self) {
+    pub(super) fn warm(&mut self) {
         for _ in 0..30 {
             let at = self.attempts.len();
             let facts = CallFacts { fingerprint: 1, ..CallFacts::new(ROUTE, TARGET) };
@@ -314,13 +323,15 @@ impl Run {
         }
     }
 
-    fn feed(&mut self, input: Input) {
+    pub(super) fn feed(&mut self, input: Input) -> Vec<Action> {
         self.calls.extend(self.b.tell(input));
-        for a in self.b.actions() {
+        let actions = self.b.actions();
+        for a in &actions {
             if let Action::Start { attempt, .. } = a {
-                self.attempts.push(attempt);
+                self.attempts.push(*attempt);
             }
         }
+        actions
     }
 }
 
@@ -342,6 +353,7 @@ fn account(run: &Run) {
     });
     let settled = of(&|e| match e {
         Event::AttemptSettled { attempt, .. } => Some(*attempt),
+        Event::CallEnded { call, attempts, .. } => Some(AttemptId { call: *call, nth: *attempts }),
         _ => None,
     });
     paired(started, settled);
@@ -389,13 +401,7 @@ proptest! {
         ops in proptest::collection::vec(op(), 1..250),
         hot in any::<u32>(),
     ) {
-        let mut run = Run {
-            b: Bench::new(4, |_, _| {}),
-            calls: Vec::new(),
-            attempts: Vec::new(),
-            clients: 0,
-        };
-        run.feed(Input::Reconfigure(Arc::new(params(4, 2, 7, 2, 3, hot & !4 | 1))));
+        let mut run = Run::new(hot & !4 | 1);
         run.warm();
         for op in ops {
             let input = run.input(op);
