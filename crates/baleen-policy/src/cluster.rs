@@ -161,6 +161,13 @@ impl Cluster {
         self.params = params;
     }
 
+    /// How many attempts may be in flight, over all workers.
+    #[inline]
+    pub(crate) fn slots(&mut self, cx: &Cx<'_>) -> u32 {
+        let Cluster { guard, params, id, .. } = self;
+        guard.slots_now(cx, params, *id)
+    }
+
     /// Whether a response counts as a failure of the endpoint.
     #[inline]
     pub(crate) fn is_failure(&self, status: u16, facts: Option<HeadFacts>) -> Option<Cause> {
@@ -186,8 +193,8 @@ impl Cluster {
             // Signed, because the processor converts only those in one instruction.
             ep.latency.observe(now, nanos as i64 as f64, tau);
             if self.windows {
-                ep.tally.timed += 1;
-                ep.tally.total_us += nanos / 1000;
+                ep.tally.timed = ep.tally.timed.saturating_add(1);
+                ep.tally.total_us = ep.tally.total_us.saturating_add(nanos / 1000);
             }
         }
     }

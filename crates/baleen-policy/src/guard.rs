@@ -61,6 +61,17 @@ impl Guard {
         }
     }
 
+    /// How many attempts may be in flight now. A moving limit is asked for each time: a worker that has none in flight, or
+    /// none that ends, would else keep to what it saw last, and wait for ever or exceed the limit.
+    #[inline]
+    pub(crate) fn slots_now(&mut self, cx: &Cx<'_>, p: &ClusterParams, id: ClusterId) -> u32 {
+        if let Some(adaptive) = &p.adaptive {
+            let now = Limiter::now_milli(adaptive, cx.shared.level(id));
+            self.slots = (now / 1000).min(p.concurrency);
+        }
+        self.slots
+    }
+
     /// An attempt got its head, or failed in a way that may mean overload. Whether the limit grew.
     pub(crate) fn sample(
         &mut self,
@@ -84,6 +95,13 @@ impl Guard {
             cx.emit(Event::LimitMoved { cluster: id, limit: slots });
         }
         slots > before
+    }
+
+    /// Whether all parts hold together, for snapshots that were read from bytes.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        self.throttle.check()?;
+        self.admission.check()?;
+        self.heads.check()
     }
 
     /// How long a first attempt may take before a second one goes beside it.

@@ -62,6 +62,11 @@ impl Quarantine {
             && self.held.iter().any(|&(held, ends)| held == fingerprint && ends > now)
     }
 
+    /// Whether it is within its bound, for snapshots that were read from bytes.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.held.len() <= HELD_MAX { Ok(()) } else { Err("quarantine too large") }
+    }
+
     #[cfg(test)]
     fn is_empty(&self) -> bool {
         self.held.is_empty()
@@ -106,6 +111,12 @@ impl Survivors {
         if now >= self.since + HALF {
             self.rotate(now);
         }
+    }
+
+    /// Whether every place exists, for snapshots that were read from bytes.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let sized = self.table.is_empty() || self.table.len() == 2 * SURVIVORS;
+        if sized && self.at < 2 { Ok(()) } else { Err("survivors of another shape") }
     }
 
     fn rotate(&mut self, now: Tick) {

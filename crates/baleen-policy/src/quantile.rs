@@ -116,6 +116,20 @@ impl Quantile {
         self.kept = None;
     }
 
+    /// Whether all counts have a place, for snapshots that were read from bytes.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let begun = self.counts.len() == 2 * BUCKETS;
+        let kept = self.kept.is_none_or(|k| k.age <= u32::MAX / 2);
+        let (first, second) = self.counts.split_at(self.counts.len() / 2);
+        let sum = |half: &[u32]| half.iter().map(|&n| u64::from(n)).sum::<u64>();
+        let totals = [sum(first), sum(second)] == self.totals.map(u64::from);
+        if (begun || self.counts.is_empty()) && self.at < 2 && kept && totals {
+            Ok(())
+        } else {
+            Err("times do not add up")
+        }
+    }
+
     fn compute(&self, q_ppm: u32) -> u64 {
         let total = u64::from(self.totals[0]) + u64::from(self.totals[1]);
         // Fits: both factors are below 2^33 and 2^20.

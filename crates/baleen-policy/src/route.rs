@@ -212,7 +212,8 @@ impl Route {
 
 impl Backoff {
     /// The wait after so many tries, the last wait having been `waited` nanoseconds.
-    pub(crate) fn draw(&self, rng: &mut Prng, tries: u16, waited: u64) -> Duration {
+    #[must_use]
+    pub fn draw(&self, rng: &mut Prng, tries: u16, waited: u64) -> Duration {
         let nanos = |d: Duration| (Tick::ZERO + d).as_nanos();
         let up_to = |rng: &mut Prng, n: u64| rng.below(n.saturating_add(1));
         let doublings = u32::from(tries.saturating_sub(1)).min(31);

@@ -89,7 +89,8 @@ impl Core {
     }
 
     /// Where a call that is about to be refused goes instead, if its route has such a place. Not when it asks for too much or
-    /// too late: then another route would be asked for too much or too late, too.
+    /// too late: then another route would be asked for too much or too late, too. Not what endpoints died under, and not what may have been done already and is
+    /// not to be done twice.
     pub(super) fn fall_back(&mut self, cx: &mut Cx<'_>, at: u32, kind: RefusalKind) -> bool {
         let Some(to) = self.route_of(at).and_then(|r| r.params.fallback) else { return false };
         let never = matches!(
@@ -101,10 +102,12 @@ impl Core {
         );
         let call = self.calls.get(at);
         let late = call.facts.deadline <= cx.now;
+        let poison = self.saw_deaths(at);
+        let twice = !call.facts.idempotent && call.sent;
         let Some(route) = self.routes.get(to.route.index()).and_then(Option::as_ref) else {
             return false;
         };
-        if never || late || call.fell_back || !call.replayable {
+        if never || late || poison || twice || call.fell_back || !call.replayable {
             return false;
         }
         let total = route.params.total_timeout;

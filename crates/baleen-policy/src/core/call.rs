@@ -17,6 +17,8 @@ use crate::queue::Place;
 pub(super) const NONE: u32 = u32::MAX;
 /// Endpoints of earlier tries that are remembered; with more tries the oldest are forgotten.
 pub(super) const TRIED_MAX: usize = 8;
+/// Endpoints that died under a call that are told apart.
+const DEATHS_MAX: usize = 4;
 
 /// Where a call is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -102,6 +104,8 @@ pub(crate) struct Call {
     pub(crate) deaths: Deaths,
     /// When the upstream, or a limit, wants to be asked again.
     pub(crate) retry_after: Option<Duration>,
+    /// Something of an attempt that is over may have been sent.
+    pub(crate) sent: bool,
     /// Pooled connections found dead in this try.
     pub(crate) stale: u8,
     /// The request's body is still whole in the replay buffer.
@@ -226,15 +230,19 @@ pub(crate) struct Deaths {
     pub(crate) count: u8,
     /// On a new connection: one that had idled may just have been closed.
     pub(crate) fresh: bool,
-    last: EndpointId,
+    /// Which they were; those after are counted each time.
+    which: [EndpointId; DEATHS_MAX],
 }
 
 impl Deaths {
     pub(crate) fn died(&mut self, endpoint: EndpointId, reused: bool) {
         self.fresh |= !reused;
-        if self.count == 0 || self.last != endpoint {
+        let n = usize::from(self.count);
+        if !self.which[..n.min(DEATHS_MAX)].contains(&endpoint) {
+            if let Some(at) = self.which.get_mut(n) {
+                *at = endpoint;
+            }
             self.count = self.count.saturating_add(1);
-            self.last = endpoint;
         }
     }
 }

@@ -143,7 +143,7 @@ impl Calls {
         (c.cluster, c.nth, c.made, c.tries, c.stale, c.replayable) = (None, 0, 0, 0, 0, true);
         (c.tried_len, c.last, c.denied) = (0, None, None);
         (c.counted, c.fell_back, c.waited, c.fresh) = (false, false, 0, false);
-        (c.deaths, c.retry_after) = (Deaths::default(), None);
+        (c.deaths, c.retry_after, c.sent) = (Deaths::default(), None, false);
         at
     }
 
@@ -161,14 +161,14 @@ impl Calls {
     pub(crate) fn add_second(&mut self, first: u32) -> u32 {
         let c = &self.all[first as usize];
         let (facts, arrived, tried, len) = (c.facts, c.arrived, c.tried, c.tried_len);
-        let (nth, cluster) = (c.made.wrapping_add(1), c.cluster);
+        let (nth, cluster, fresh) = (c.made.wrapping_add(1), c.cluster, c.fresh);
         let at = self.add(facts, arrived, Tick::NEVER);
         self.seconds += 1;
         let c = self.at(first);
         (c.twin, c.made) = (at, nth);
         let c = self.at(at);
         (c.twin, c.second, c.nth, c.cluster) = (first, true, nth, cluster);
-        (c.tried, c.tried_len) = (tried, len);
+        (c.tried, c.tried_len, c.fresh) = (tried, len, fresh);
         at
     }
 
@@ -290,6 +290,7 @@ fn blank(facts: CallFacts) -> Call {
         fresh: false,
         deaths: Deaths::default(),
         retry_after: None,
+        sent: false,
         stale: 0,
         replayable: true,
         tried_len: 0,

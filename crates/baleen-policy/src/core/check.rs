@@ -40,6 +40,8 @@ impl Core {
             return Err("a freed slot was not handed on");
         }
         self.calls.check()?;
+        self.quarantine.check()?;
+        self.survivors.check()?;
         self.clients.check()?;
         for (i, c) in self.clusters.iter().enumerate() {
             if let Some(c) = c {
@@ -47,6 +49,7 @@ impl Core {
                     return Err("cluster in the wrong place");
                 }
                 c.check(self.calls.slots(), self.conns.len())?;
+                c.guard.check()?;
             }
         }
         self.targets.iter().flatten().try_for_each(|t| t.check())?;

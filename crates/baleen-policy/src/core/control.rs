@@ -169,10 +169,15 @@ impl Core {
     fn refresh(&mut self, cx: &mut Cx<'_>, id: ClusterId) {
         let worker = self.params;
         let Some(cluster) = self.cluster(id) else { return };
-        if !cluster.refresh(cx.rng, &worker) {
+        let moved = cluster.refresh(cx.rng, &worker);
+        let (on, waits) = (cluster.panic, !cluster.queue.is_empty());
+        if waits {
+            // There may be an endpoint now that is not full: whoever waits looks again.
+            self.freed.push(id);
+        }
+        if !moved {
             return;
         }
-        let on = cluster.panic;
         cx.emit(Event::Panic { cluster: id, on });
         if !on {
             // Connections made in panic to endpoints that are still out.

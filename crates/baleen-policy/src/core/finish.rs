@@ -120,6 +120,7 @@ impl Core {
         let call = self.calls.at(at);
         let endpoint = call.at.endpoint;
         call.last = Some((cause, endpoint));
+        call.sent |= failure.sent != Sent::Nothing;
         // How a tunnel ends, and when both sides have nothing to say, is between them.
         let blame = blame && call.state != State::Tunnel;
         if let Some(cluster) = call.cluster {

@@ -55,7 +55,7 @@ impl Core {
         if cluster.usable.len() < 2 || !cluster.queue.is_empty() || cluster.trials > 0 {
             return None;
         }
-        let slots = cluster.guard.slots;
+        let slots = cluster.slots(cx);
         if !cx.shared.acquire(Limit::InFlight(id), slots) {
             return None;
         }
@@ -91,6 +91,12 @@ impl Core {
     pub(super) fn won(&mut self, cx: &mut Cx<'_>, at: u32) -> u32 {
         let other = self.calls.get(at).twin;
         self.left_waiting(cx, other);
+        let (first, lost) = (!self.calls.get(other).second, self.calls.get(other).at.clock_from);
+        let cluster = self.calls.get(other).cluster.filter(|_| first);
+        if let Some(cluster) = cluster.and_then(|id| self.cluster(id)) {
+            // Without the hedge the call had taken so long at least.
+            cluster.guard.heads.record(cx.now, cx.now.nanos_since(lost));
+        }
         let attempt = self.calls.attempt_id(other);
         self.actions.push(Action::Cancel { attempt, why: Cancel::Hedged });
         self.settle(cx, other, false);
@@ -127,6 +133,8 @@ impl Core {
         let first = self.go_on(cx, other);
         let call = self.calls.at(first);
         call.last = Some((cause, endpoint));
+        // What this one's endpoint asked for says nothing about the other's (it is held back for it all the same).
+        call.retry_after = None;
         call.add_tried(endpoint);
     }
 

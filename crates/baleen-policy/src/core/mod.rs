@@ -156,7 +156,9 @@ impl Core {
         let at = self.calls.find_attempt(id)?;
         let (attempt, call) = (self.calls.get(at), self.calls.get(self.calls.first(at)));
         let until = call.total_at.min(attempt.try_at);
-        Some(AttemptFacts { until, try_number: call.tries, hedge: attempt.second })
+        // On another route tries are counted anew, but for the upstream it is not the first.
+        let try_number = call.tries.saturating_add(u16::from(call.fell_back && call.nth > 1));
+        Some(AttemptFacts { until, try_number, hedge: attempt.second })
     }
 
     /// The route whose settings a call follows, which changes once when it falls back; `None` when it is over.

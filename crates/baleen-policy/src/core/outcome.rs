@@ -55,14 +55,21 @@ impl Core {
         call.fresh |= reused;
     }
 
+    /// Whether endpoints died under the call as often as the route bears.
+    pub(super) fn saw_deaths(&self, at: u32) -> bool {
+        let most = self.route_of(at).map_or(0, |r| r.params.poison.deaths);
+        let deaths = &self.calls.get(at).deaths;
+        most > 0 && deaths.count >= most && deaths.fresh
+    }
+
     /// Whether endpoints died under the call as often as the route bears. Its fingerprint is refused for a while then, unless
     /// a request like it has just gone well: it is the endpoints, then, and not the request.
     pub(super) fn is_poison(&mut self, cx: &mut Cx<'_>, at: u32) -> bool {
         let Some(p) = self.route_of(at).map(|r| r.params.poison) else { return false };
-        let call = self.calls.get(at);
-        if p.deaths == 0 || call.deaths.count < p.deaths || !call.deaths.fresh {
+        if !self.saw_deaths(at) {
             return false;
         }
+        let call = self.calls.get(at);
         let (fingerprint, cluster, endpoint) =
             (call.facts.fingerprint, call.cluster, call.at.endpoint);
         self.survivors.age(cx.now);
@@ -70,7 +77,7 @@ impl Core {
             && fingerprint != 0
             && !self.survivors.has(fingerprint)
         {
-            self.quarantine.add(cx.now, fingerprint, cx.now + p.quarantine);
+            // The fleet tells all workers, this one too, unless so many die that it can't be the requests.
             let what = Observed::Poison { fingerprint, time: p.quarantine };
             self.actions.push(Action::Report(Observation { cluster, endpoint, what }));
         }
@@ -89,7 +96,7 @@ impl Core {
         let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
         let ep = &mut cluster.eps[call.at.slot as usize];
         ep.hold.failed(cx.now);
-        ep.tally.failed += u32::from(!call.at.told);
+        ep.tally.failed = ep.tally.failed.wrapping_add(u32::from(cluster.windows && !call.at.told));
         if cluster.windows && *report_at == Tick::NEVER {
             *report_at = cx.now + REPORT_EVERY;
         }
@@ -153,7 +160,8 @@ impl Core {
     pub(super) fn time_head(&mut self, now: Tick, at: u32) {
         let Some(parts) = self.parts_at(at) else { return };
         let timed = !parts.call.facts.body || parts.call.at.request_ended;
-        if timed && parts.route.quick.hedges {
+        // What the second attempt takes is not what calls take: counted, it would draw the quantile down.
+        if timed && parts.route.quick.hedges && !parts.call.second {
             parts.cluster.guard.heads.record(now, now.nanos_since(parts.call.at.clock_from));
         }
     }
@@ -161,11 +169,13 @@ impl Core {
     /// An upstream took the call on, or refused it, as far as its answer says.
     pub(super) fn accepted(&mut self, cx: &mut Cx<'_>, at: u32, good: bool) {
         let call = self.calls.get(at);
+        let timed = !call.facts.body || call.at.request_ended;
         let Some(cluster) = call.cluster.and_then(|id| self.cluster(id)) else { return };
         if good && let Some(p) = &cluster.params.throttle {
             cluster.guard.throttle.accepted(p, cx.now);
         }
-        if cluster.params.adaptive.is_some() {
+        // A head that overtakes the end of an upload says nothing about how long an answer takes.
+        if cluster.params.adaptive.is_some() && (timed || !good) {
             self.measured(cx, at, good);
         }
     }

@@ -98,7 +98,7 @@ impl Parts<'_> {
             true if body => cx.now + quick.idle,
             true => Tick::NEVER,
         };
-        if quick.hedges {
+        if quick.hedges || call.hedge_at != Tick::NEVER {
             call.plan_hedge(cx.now, route, cluster);
         }
         wheel.arm(*at, call.due_for_head());
@@ -119,7 +119,7 @@ impl Parts<'_> {
         }
         call.at.told = true;
         let ep = &mut cluster.eps[call.at.slot as usize];
-        ep.tally.ok += 1;
+        ep.tally.ok = ep.tally.ok.wrapping_add(u32::from(cluster.windows));
         if cluster.windows && **report_at == Tick::NEVER {
             **report_at = now + REPORT_EVERY;
         }
@@ -229,6 +229,8 @@ impl Call {
     #[cold]
     #[inline(never)]
     pub(super) fn plan_hedge(&mut self, now: Tick, route: &Route, cluster: &mut Cluster) {
+        // One that was due for an earlier try, or on another route, is not due any more.
+        self.hedge_at = Tick::NEVER;
         if let (Some(h), false, false) = (&route.params.hedge, self.facts.body, self.second) {
             let after = cluster.guard.hedge_after(now, h);
             self.hedge_at = after.map_or(Tick::NEVER, |d| now + d);

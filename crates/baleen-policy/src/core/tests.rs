@@ -15,6 +15,7 @@ mod due;
 mod hedging;
 mod policies;
 mod random;
+mod review;
 mod same;
 
 pub(super) const ROUTE: RouteId = RouteId(0);

@@ -77,7 +77,7 @@ impl Core {
     }
 
     /// Whose time ran out: the caller's, or the route's.
-    fn late(&self, cx: &Cx<'_>, at: u32) -> RefusalKind {
+    pub(super) fn late(&self, cx: &Cx<'_>, at: u32) -> RefusalKind {
         if self.calls.get(at).facts.deadline <= cx.now {
             RefusalKind::DeadlineExceeded
         } else {

@@ -23,7 +23,7 @@ impl Core {
     /// Get a slot for the call, or wait for one, and go.
     pub(super) fn get_slot(&mut self, cx: &mut Cx<'_>, at: u32, id: ClusterId) {
         let Some(cluster) = self.cluster(id) else { return };
-        let slots = cluster.guard.slots;
+        let slots = cluster.slots(cx);
         if !cluster.queue.is_empty() || !cx.shared.acquire(Limit::InFlight(id), slots) {
             return self.enqueue(cx, at, id);
         }
@@ -79,9 +79,11 @@ impl Core {
         let Core { calls, clusters, .. } = self;
         let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
         let (queue, queue_timeout) = (cluster.params.queue, cluster.params.queue_timeout);
-        // Who came first waits already for so long: whoever comes now is not served sooner.
+        // Who came first waits already for so long: whoever comes now is not served sooner, unless the newest are served first.
+        let in_turn = cluster.params.queue_order == QueueOrder::Fifo || !cluster.guard.codel.stands();
         let deadline = calls.get(at).facts.deadline;
         if deadline != Tick::NEVER
+            && in_turn
             && let Some(first) = cluster.queue.first()
             && cx.now + cx.now.since(calls.get(first).at.started) >= deadline
         {
@@ -90,7 +92,7 @@ impl Core {
         if !cx.shared.acquire(Limit::Queue(id), queue) {
             return self.refuse(cx, at, RefusalKind::QueueFull);
         }
-        let slots = cluster.guard.slots;
+        let slots = cluster.slots(cx);
         let first = cluster.queue.is_empty();
         cluster.queue.push(calls, at);
         let call = calls.at(at);
@@ -145,7 +147,7 @@ impl Core {
     /// Slots came free: give them to those who wait here, then pass on what is left.
     pub(super) fn serve(&mut self, cx: &mut Cx<'_>, id: ClusterId) {
         while let Some(cluster) = self.cluster(id) {
-            let (slots, empty) = (cluster.guard.slots, cluster.queue.is_empty());
+            let (slots, empty) = (cluster.slots(cx), cluster.queue.is_empty());
             if !cx.shared.acquire(Limit::InFlight(id), slots) {
                 return;
             }
@@ -164,8 +166,22 @@ impl Core {
         }
     }
 
-    /// Whose turn it is. Refuses those who waited too long. `None`: nobody is left.
+    /// Whose turn it is, of those who still have time. `None`: nobody is left.
     fn next_waiter(&mut self, cx: &mut Cx<'_>, id: ClusterId) -> Option<u32> {
+        loop {
+            let at = self.whose_turn(cx, id)?;
+            if self.calls.get(at).total_at > cx.now {
+                return Some(at);
+            }
+            // Its timer is due, but a slot came first.
+            self.dequeue(cx, at, false);
+            let kind = self.late(cx, at);
+            self.refuse(cx, at, kind);
+        }
+    }
+
+    /// Whose turn it is. Refuses those who waited too long. `None`: nobody is left.
+    fn whose_turn(&mut self, cx: &mut Cx<'_>, id: ClusterId) -> Option<u32> {
         loop {
             let Core { calls, clusters, .. } = self;
             let cluster = clusters.get_mut(id.index()).and_then(Option::as_mut)?;

@@ -3,6 +3,8 @@
 use ::core::time::Duration;
 use alloc::sync::Arc;
 
+mod hostile;
+
 use proptest::prelude::*;
 
 use super::code::{Answer, Entry, Reader};

@@ -132,6 +132,18 @@ impl AdmissionState {
         }
     }
 
+    /// Whether every key has a place, for snapshots that were read from bytes.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let most = Event::ADMIT_ALL;
+        let seen = self.seen.len() == KEYS || (self.seen.is_empty() && self.since.is_none());
+        let sum: u64 = self.seen.iter().map(|&n| u64::from(n)).sum();
+        if seen && sum == u64::from(self.calls) && self.level <= most && self.given <= most {
+            Ok(())
+        } else {
+            Err("admission of another shape")
+        }
+    }
+
     /// Calls with a key up to this are admitted.
     pub(crate) fn level(&self) -> u16 {
         self.level

@@ -47,6 +47,17 @@ impl Limiter {
         clamp(initial.saturating_mul(MILLI), min, max)
     }
 
+    /// The limit as it is, in thousandths: any worker may have moved it.
+    #[inline]
+    pub(crate) fn now_milli(p: &Adaptive, level: Level) -> u32 {
+        let (initial, min, max) = bounds(p);
+        let seen = match level.limit_milli {
+            0 => initial.saturating_mul(MILLI),
+            set => set,
+        };
+        clamp(seen, min, max)
+    }
+
     /// The limit after an attempt has ended, in thousandths. `rtt_nanos` is its time from start to response head; `ok` is
     /// false for one that timed out, broke, or was refused for load; `level` is the limit as it is, with what is in flight
     /// including this attempt. Settings may change between calls.
@@ -59,12 +70,8 @@ impl Limiter {
         ok: bool,
         level: Level,
     ) -> u32 {
-        let (initial, min, max) = bounds(p);
-        let seen = match level.limit_milli {
-            0 => initial.saturating_mul(MILLI),
-            set => set,
-        };
-        let seen = clamp(seen, min, max);
+        let (_, min, max) = bounds(p);
+        let seen = Limiter::now_milli(p, level);
         let next = match p {
             Adaptive::Aimd(p) => aimd::next(p, seen, rtt_nanos, ok, level.in_flight),
             Adaptive::Gradient2(p) if ok => {

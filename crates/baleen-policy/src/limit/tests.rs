@@ -92,6 +92,19 @@ fn gradient2_long_average_is_exponential_after_ten_windows() {
     assert!((a.long() / 1e6 - want).abs() < 1e-9, "{}", a.long());
 }
 
+/// Within the tolerance it learns also what is in use.
+#[test]
+fn gradient2_learns_within_the_tolerance_while_in_use() {
+    let p = Gradient2::default();
+    let mut a = gradient2::Averages::default();
+    for _ in 0..10 {
+        a.window(&p, 10 * MS, 100_000, 100);
+    }
+    a.window(&p, 15 * MS, 100_000, 100);
+    let want = 10.0 * (1.0 - 2.0 / 601.0) + 15.0 * 2.0 / 601.0;
+    assert!((a.long() / 1e6 - want).abs() < 1e-9, "{}", a.long());
+}
+
 /// Above the tolerance the long average learns only what cannot be our own queue.
 #[test]
 fn gradient2_learns_a_slower_service_at_half_the_limit_or_the_least() {

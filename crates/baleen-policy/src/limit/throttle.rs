@@ -122,6 +122,17 @@ impl ThrottleState {
         self.since = self.since + Duration::from_nanos(steps.saturating_mul(part_nanos));
     }
 
+    /// Whether the sums are those of the parts, for snapshots that were read from bytes.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let sum = |of: fn(&Part) -> u32| self.parts.iter().map(|p| u64::from(of(p))).sum::<u64>();
+        let sums = (sum(|p| p.calls), sum(|p| p.accepts)) == (self.calls, self.accepts);
+        if sums && usize::from(self.at) < PARTS && self.trust <= TRUST_MAX {
+            Ok(())
+        } else {
+            Err("throttle does not add up")
+        }
+    }
+
     /// A part is over: was what it let through accepted?
     fn judge(&mut self, p: &Throttle) {
         let Part { calls, passed, accepts } = self.parts[usize::from(self.at)];

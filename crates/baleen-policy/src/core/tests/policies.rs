@@ -106,6 +106,7 @@ fn poison_is_stopped_after_two_deaths_and_quarantined() {
         let denied = |a: &Action| matches!(a, Action::Answer { refusal, .. } if refusal.denied == Some(RetryDenied::Poison));
         assert!(acts.iter().any(denied));
     }
+    b.verdict(EndpointId(1), Verdict::Quarantine { fingerprint: 7, time: ms(60_000) });
     poison(&mut b);
     assert_eq!(refusals(&mut b)[0].kind, RefusalKind::Quarantined);
     b.arrive_with(|f| f.fingerprint = 8);
