@@ -163,7 +163,7 @@ fn all_kinds_of_times_run_out() {
     let mut pair = Pair::new(0);
     pair.unanswered_and_answered();
     seen.extend(pair.seen);
-    for _ in 0..40 {
+    for _ in 0..80 {
         let (ops, more) = strategy.new_tree(&mut runner).expect("a value").current();
         let mut pair = Pair::new(more & !4 | 1);
         pair.run(&ops);

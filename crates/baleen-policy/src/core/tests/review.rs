@@ -31,9 +31,8 @@ fn with_fallback(set: impl FnOnce(&mut RouteParams, &mut RouteParams)) -> Bench 
     let clusters = (0..2).map(|i| (ClusterId(i), c.clone())).collect();
     b.tell(Input::Reconfigure(Arc::new(Params { routes, clusters, ..Params::default() })));
     b.tell(Input::Bind(TargetId(1), Some(Arc::new(Target::Cluster(ClusterId(1))))));
-    let endpoints = (50..53)
-        .map(|i| Endpoint { id: EndpointId(i), weight: 1, zone: 0, order: 0 })
-        .collect();
+    let endpoints =
+        (50..53).map(|i| Endpoint { id: EndpointId(i), weight: 1, zone: 0, order: 0 }).collect();
     b.tell(Input::Apply(ClusterId(1), Arc::new(EndpointSet { version: 1, endpoints })));
     b.ledger.deposit(OTHER, b.now, &pool, 1);
     b.actions();
@@ -215,7 +214,11 @@ fn r04_in_a_lifo_queue_the_wait_of_the_oldest_says_nothing() {
         b.upto_head(id, i, 200);
         b.poll();
         b.event(id, AttemptEvent::End { reusable: false });
-        id = b.actions().iter().find_map(|a| if let Action::Start { attempt, .. } = a { Some(*attempt) } else { None }).unwrap();
+        id = b
+            .actions()
+            .iter()
+            .find_map(|a| if let Action::Start { attempt, .. } = a { Some(*attempt) } else { None })
+            .unwrap();
     }
     let deadline = b.now + ms(100);
     let last = b.arrive_with(|f| f.deadline = deadline);
@@ -225,7 +228,11 @@ fn r04_in_a_lifo_queue_the_wait_of_the_oldest_says_nothing() {
     b.upto_head(id, 99, 200);
     b.poll();
     b.event(id, AttemptEvent::End { reusable: false });
-    let next = b.actions().iter().find_map(|a| if let Action::Start { attempt, .. } = a { Some(*attempt) } else { None }).unwrap();
+    let next = b
+        .actions()
+        .iter()
+        .find_map(|a| if let Action::Start { attempt, .. } = a { Some(*attempt) } else { None })
+        .unwrap();
     assert_eq!(next.call, last);
 }
 
@@ -306,7 +313,8 @@ fn r08_the_quantile_is_that_of_calls_and_not_of_winners() {
         r.pool.share_ppm = 1_000_000;
     });
     let mut service = Prng::new(9);
-    let mut draw = move || Duration::from_nanos((-libm::log(1.0 - service.unit()) * 2e7) as u64 + 1);
+    let mut draw =
+        move || Duration::from_nanos((-libm::log(1.0 - service.unit()) * 2e7) as u64 + 1);
     let (mut calls, mut hedges) = (0u32, 0u32);
     for n in 0..6000u32 {
         b.arrive();

@@ -1,9 +1,5 @@
 //! Snapshots of a core with every policy on, changed in every way: refused, or replayed without a panic.
 
-extern crate std;
-
-use std::string::ToString;
-
 use super::*;
 
 /// An engine with everything on; its recorder has wrapped around.
@@ -22,14 +18,20 @@ pub(super) fn rich(balance: params::Balance, entries: usize) -> Engine {
         slow_start: Some(SlowStart::default()),
         ..Default::default()
     };
-    let route = RouteParams { hedge: Some(Hedge::default()), concurrency: 100, ..Default::default() };
+    let route =
+        RouteParams { hedge: Some(Hedge::default()), concurrency: 100, ..Default::default() };
     let params = Params {
         routes: alloc::vec![(RouteId(0), route)],
         clusters: alloc::vec![(ClusterId(0), cluster)],
         ..Params::default()
     };
     let endpoints = (0..12)
-        .map(|i| Endpoint { id: EndpointId(i), weight: 1 + i % 3, zone: i % 2, order: u64::from(i) << 50 })
+        .map(|i| Endpoint {
+            id: EndpointId(i),
+            weight: 1 + i % 3,
+            zone: i % 2,
+            order: u64::from(i) << 50,
+        })
         .collect();
     let set = EndpointSet { version: 1, endpoints };
     let mut live: Vec<baleen_base::AttemptId> = Vec::new();
@@ -46,11 +48,37 @@ pub(super) fn rich(balance: params::Balance, entries: usize) -> Engine {
     tell(now, Input::Reconfigure(Arc::new(params)), &mut live);
     tell(now, Input::Apply(ClusterId(0), Arc::new(set)), &mut live);
     tell(now, Input::Bind(TargetId(0), Some(Arc::new(Target::Cluster(ClusterId(0))))), &mut live);
-    tell(now, Input::Fleet(FleetVerdict { cluster: ClusterId(0), endpoint: EndpointId(0), verdict: Verdict::Quarantine { fingerprint: 5, time: Duration::from_secs(600) } }), &mut live);
+    tell(
+        now,
+        Input::Fleet(FleetVerdict {
+            cluster: ClusterId(0),
+            endpoint: EndpointId(0),
+            verdict: Verdict::Quarantine { fingerprint: 5, time: Duration::from_secs(600) },
+        }),
+        &mut live,
+    );
     for i in 0..120u32 {
         now += 3;
-        tell(now, Input::Arrive(CallFacts { fingerprint: 6 + i % 9, user: (i % 128) as u8, priority: (i % 8) as u8, sticky: u64::from(i % 5), ..facts() }), &mut live);
-        tell(now, Input::Probed(ClusterId(0), EndpointId(i % 12), Some(ProbedLoad { in_flight: i % 4, latency_us: 100 + i })), &mut live);
+        tell(
+            now,
+            Input::Arrive(CallFacts {
+                fingerprint: 6 + i % 9,
+                user: (i % 128) as u8,
+                priority: (i % 8) as u8,
+                sticky: u64::from(i % 5),
+                ..facts()
+            }),
+            &mut live,
+        );
+        tell(
+            now,
+            Input::Probed(
+                ClusterId(0),
+                EndpointId(i % 12),
+                Some(ProbedLoad { in_flight: i % 4, latency_us: 100 + i }),
+            ),
+            &mut live,
+        );
         if i % 4 > 0 && live.len() > 2 || live.len() > 14 {
             let a = live.remove(0);
             let conn = ConnId { slot: i, generation: 1 };
@@ -81,56 +109,28 @@ fn balances() -> Vec<params::Balance> {
     ]
 }
 
+/// What comes of it does not matter, as long as it comes back.
 #[test]
-fn hostile_rich_snapshots() {
-    use std::collections::BTreeMap;
-    use std::sync::Mutex;
-    static SEEN: Mutex<BTreeMap<std::string::String, usize>> = Mutex::new(BTreeMap::new());
-    std::panic::set_hook(alloc::boxed::Box::new(|i| {
-        let bt = std::backtrace::Backtrace::force_capture();
-        let text = std::format!("{bt}");
-        let frame: std::string::String = text
-            .lines()
-            .filter(|l| l.contains("baleen_policy::") && !l.contains("hostile"))
-            .take(2)
-            .map(|l| l.trim().to_string())
-            .collect::<Vec<_>>()
-            .join(" < ");
-        let msg = i.payload().downcast_ref::<&str>().map(|s| s.to_string())
-            .or_else(|| i.payload().downcast_ref::<std::string::String>().cloned()).unwrap_or_default();
-        let msg: std::string::String = msg.lines().next().unwrap_or_default().chars().map(|c| if c.is_ascii_digit() { 'N' } else { c }).collect();
-        *SEEN.lock().unwrap().entry(std::format!("{} {} | {}", i.location().unwrap(), msg, frame)).or_default() += 1;
-    }));
+fn no_snapshot_panics() {
     let mut rng = Prng::new(11);
-    let mut hung = 0;
-    for b in balances() {
-        let e = rich(b, 300);
-        let rec = e.recording();
-        replay(&rec).expect("replays unchanged");
-        let n = rec.snapshot.len();
-        for round in 0..std::env::var("ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(12_000) {
-            let mut r = rec.clone();
+    for balance in balances() {
+        let recording = rich(balance, 300).recording();
+        replay(&recording).expect("replays unchanged");
+        let n = recording.snapshot.len();
+        for round in 0..200 {
+            let mut changed = recording.clone();
             for _ in 0..1 + round % 2 {
                 let at = rng.index(n);
-                r.snapshot[at] = match rng.index(6) {
+                changed.snapshot[at] = match rng.index(6) {
                     0 => 0,
                     1 => 0xff,
                     2 => 0x7f,
                     3 => 1,
-                    4 => r.snapshot[at].wrapping_add(1),
+                    4 => changed.snapshot[at].wrapping_add(1),
                     _ => rng.bits() as u8,
                 };
             }
-            let t = std::time::Instant::now();
-            let _ = std::panic::catch_unwind(|| { let _ = replay(&r); });
-            if t.elapsed().as_millis() > 500 { hung += 1; std::println!("SLOW {:?}", t.elapsed()); }
+            let _ = replay(&changed);
         }
     }
-    let _ = std::panic::take_hook();
-    let seen = SEEN.lock().unwrap();
-    for (k, n) in seen.iter() {
-        std::println!("HOSTILE {n} {k}");
-    }
-    std::println!("HUNG {hung}");
-    assert!(seen.is_empty());
 }
