@@ -40,7 +40,9 @@ fn stormy(workers: u16, set: Set) -> Setup {
             (5000, 3, Fault::Status(503, 0.5)),
             (6500, 3, Fault::Heal),
         ],
-        facts: |n, f| {
+        facts: |n, now, f| {
+            // One in five has a caller that waits for 50 ms only.
+            f.deadline = if n % 5 == 0 { now + ms(50) } else { Tick::NEVER };
             f.user = (n % 128) as u8;
             f.priority = (n % 8) as u8;
             f.fingerprint = 1 + (n % 50) as u32;
@@ -189,7 +191,7 @@ fn rates_are_exact_with_any_number_of_workers() {
     for workers in WORKERS {
         let mut s = calm(workers);
         s.route.rate = Some(Rate { per_kilosecond: 50_000, burst: 10 });
-        s.facts = |n, f: &mut CallFacts| f.key = n % 4;
+        s.facts = |n, _, f: &mut CallFacts| f.key = n % 4;
         check(23, &s, |run| {
             let refused = run.refused(RefusalKind::RateLimited);
             let let_in = run.calls.len() - refused;

@@ -52,7 +52,7 @@ pub struct Setup {
     /// What changes around the calls, and when, in milliseconds.
     pub changes: Vec<(u64, Change)>,
     /// What else is known of the nth call.
-    pub facts: fn(u64, &mut CallFacts),
+    pub facts: fn(u64, Tick, &mut CallFacts),
     /// Bound of the flight recorder.
     pub entries: usize,
 }
@@ -80,7 +80,7 @@ impl Default for Setup {
             server: Server::exponential(Duration::from_millis(2), 64),
             faults: Vec::new(),
             changes: Vec::new(),
-            facts: |_, _| {},
+            facts: |_, _, _| {},
             entries: 1_000_000,
         }
     }

@@ -313,7 +313,7 @@ impl<'a> World<'a> {
         let w = self.rng.index(self.workers.len()) as u16;
         let idempotent = self.rng.unit() < self.setup.idempotent;
         let mut facts = CallFacts { idempotent, ..CallFacts::new(ROUTE, TARGET) };
-        (self.setup.facts)(self.came, &mut facts);
+        (self.setup.facts)(self.came, self.now, &mut facts);
         self.came += 1;
         let now = self.now;
         let Worker { engine, calls, .. } = &mut self.workers[w as usize];

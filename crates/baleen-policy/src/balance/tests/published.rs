@@ -137,3 +137,58 @@ fn many_routers_do_not_herd_because_ties_are_broken_at_random() {
     let herd = timelike(16, first);
     assert!((1_500..=1_900).contains(&herd.0), "{herd:?}");
 }
+
+/// The simulation's servers when each is down for a second every twenty: what is down answers at once with an error. The
+/// share of requests that succeed; `holds` says whether the balancer hears of failures.
+fn faulty(how: Balance, holds: bool) -> f64 {
+    let (mut rng, worker) = (Prng::new(5), WorkerParams::default());
+    let mut c = cluster_with(balanced(how), &worker, &[1; 250]);
+    let flip = |rng: &mut Prng, mean_ms: f64| (exponential(rng) * mean_ms) as u64;
+    let mut up: Vec<(bool, u64)> = (0..250).map(|_| (true, flip(&mut rng, 20_000.0))).collect();
+    let mut ends: BinaryHeap<Reverse<(u64, u32, bool)>> = BinaryHeap::new();
+    let mut free_at = [0u64; 250];
+    let (mut now, mut good, requests) = (0, 0u32, 60_000u32);
+    for _ in 0..requests {
+        now += libm::round(exponential(&mut rng) * 1.5) as u64;
+        while ends.peek().is_some_and(|Reverse((at, ..))| *at <= now) {
+            let Some(Reverse((at, slot, ok))) = ends.pop() else { break };
+            end(&mut c, slot);
+            let ep = &mut c.eps[slot as usize];
+            match ok {
+                true => ep.hold.succeeded(),
+                false if holds => ep.hold.failed(Tick::from_millis(at)),
+                false => {}
+            }
+        }
+        let slot = pick(&mut c, &mut rng, Tick::from_millis(now), 0, &[]);
+        start(&mut c, slot);
+        let (is_up, until) = &mut up[slot as usize];
+        while *until <= now {
+            *is_up = !*is_up;
+            *until += flip(&mut rng, if *is_up { 20_000.0 } else { 1_000.0 });
+        }
+        good += u32::from(*is_up);
+        let at = if *is_up {
+            let free = &mut free_at[slot as usize];
+            *free =
+                (*free).max(now + LINK) + 20 + libm::round(exponential(&mut rng) * 100.0) as u64;
+            *free + LINK
+        } else {
+            now + 2 * LINK
+        };
+        ends.push(Reverse((at, slot, *is_up)));
+    }
+    f64::from(good) / f64::from(requests)
+}
+
+/// Published: 57 to 61 % without, 98.6 to 98.9 % with a hold of a second after any error. Ours begins at 100 ms, because one
+/// error says little, and leaves the rest to ejection and retries.
+#[test]
+fn what_fails_fast_attracts_no_traffic() {
+    let bare = faulty(Balance::LeastLoadedOfAll, false);
+    assert!((0.50..0.68).contains(&bare), "{bare}");
+    for how in [Balance::LeastLoadedOfAll, Balance::LeastLoaded] {
+        let held = faulty(how, true);
+        assert!(held > 0.92, "{how:?}: {held}");
+    }
+}

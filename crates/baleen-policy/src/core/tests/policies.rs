@@ -85,6 +85,36 @@ fn grpc_statuses_are_classified() {
     b.finish(id, false);
 }
 
+/// Attempts at the bottom of so many layers that each try three times, when the bottom always fails.
+fn at_the_bottom(layers: u32, attempt: u8, told: bool) -> u32 {
+    if layers == 0 {
+        return 1;
+    }
+    let mut b = Bench::new(4, |_, _| {});
+    b.arrive_with(|f| f.attempt = if told { attempt } else { 1 });
+    let (mut bottom, mut tries) = (0, 0);
+    while b.core.view(b.now).calls > 0 {
+        b.wait(ms(300));
+        while let Some(a) = b.poll() {
+            if let Action::Start { attempt: id, .. } = a {
+                tries += 1;
+                bottom += at_the_bottom(layers - 1, attempt + tries - 1, told);
+                b.failed(id, Cause::ResponseInvalid, Sent::Maybe);
+            }
+        }
+    }
+    bottom
+}
+
+/// Three tries on five layers are 243; when each is told which try it is, they are eleven.
+#[test]
+fn retries_do_not_multiply_over_layers() {
+    for layers in 1..=5 {
+        assert_eq!(at_the_bottom(layers, 1, false), 3u32.pow(layers));
+        assert_eq!(at_the_bottom(layers, 1, true), 1 + 2 * layers);
+    }
+}
+
 /// A request that kills whoever gets it: two die, no third, and no other request like it for a while.
 #[test]
 fn poison_is_stopped_after_two_deaths_and_quarantined() {
