@@ -66,7 +66,7 @@ pub enum KeySource {
 pub struct Sticky {
     /// Requests for which this is the same go to the same endpoint. Never [`KeySource::Route`].
     pub by: KeySource,
-    /// How long a cookie that we set lives. `None`: no cookie is set, or one for the browser's session.
+    /// How long a cookie that we set lives. `None`: no cookie is set.
     pub ttl: Option<Duration>,
 }
 

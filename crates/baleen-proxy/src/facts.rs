@@ -389,13 +389,12 @@ fn cookie<'v>(view: &'v impl FieldView, name: &str) -> Option<&'v [u8]> {
     (!value.is_empty()).then_some(value)
 }
 
-/// A cookie that ties whoever sends it back to an endpoint, as `Set-Cookie` says it, and its hash. Without `ttl` it lives as
-/// long as the browser's session.
+/// A cookie that ties whoever sends it back to an endpoint, as `Set-Cookie` says it, and its hash.
 #[must_use]
-pub fn new_cookie(name: &str, ttl: Option<Duration>, random: u64) -> (String, u64) {
+pub fn new_cookie(name: &str, ttl: Duration, random: u64) -> (String, u64) {
     let value = format!("{random:016x}");
-    let age = ttl.map_or(String::new(), |t| format!("Max-Age={}; ", t.as_secs().max(1)));
-    let cookie = format!("{name}={value}; {age}Path=/; HttpOnly; SameSite=Lax");
+    let seconds = ttl.as_secs().max(1);
+    let cookie = format!("{name}={value}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax");
     (cookie, stable(value.as_bytes()))
 }
 

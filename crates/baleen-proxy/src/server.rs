@@ -6,6 +6,7 @@
 //! Not here: configuration files, discovery (`baleen`). Tested: `tests/`.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -137,7 +138,8 @@ impl Server {
         inbox: Receiver<ToControl>,
     ) -> Result<(), StartError> {
         let mut seeds = Prng::new(plan.seed);
-        let secret = Secret::new(seeds.bits());
+        // Not from the plan's seed: what can be seen of that stream (request ids) must not tell it.
+        let secret = Secret::new(RandomState::new().hash_one(seeds.bits()));
         let stale = Arc::default();
         let load = Arc::new(Load::new(self.workers));
         let inboxes: Arc<[Inbox]> = (0..self.workers).map(|_| Inbox::default()).collect();

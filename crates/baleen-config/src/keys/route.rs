@@ -170,11 +170,11 @@ pub static STICKY: Def = Def {
             "by",
             Kind::Text("\"address\", \"header:NAME\" or \"cookie:NAME\""),
             "",
-            "What ties them. A cookie that a browser does not have yet is set.",
+            "What ties them. With `ttl`, a cookie that a caller does not have yet is set.",
         )
         .required()
         .care("Not for correctness: an endpoint that dies, or a set that changes, moves some callers."),
-        time("ttl", "", "How long a cookie that we set lives. Left out: until the browser is closed.")
+        time("ttl", "", "How long a cookie that is set here lives. Left out: none is set, the service sets it itself.")
             .care("Long ones keep a new endpoint empty: only new callers reach it."),
     ],
     named: None,

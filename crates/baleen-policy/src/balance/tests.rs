@@ -171,6 +171,19 @@ fn the_own_zone_carries_what_it_can_and_the_rest_goes_everywhere() {
 }
 
 #[test]
+fn probes_stay_in_the_zone_as_calls_do() {
+    let (mut c, _) = zoned(Balance::Prequal(Prequal::default()), Zone::default(), 10, 30);
+    let (mut rng, mut near, mut all) = (Prng::new(3), 0, 0);
+    for _ in 0..1_000 {
+        let due = c.probes_due(&mut rng, Tick::ZERO);
+        near += due.as_slice().iter().filter(|e| e.0 < 10).count();
+        all += due.as_slice().len();
+    }
+    assert!(all >= 1_000, "{all}");
+    assert_eq!(near, all, "all ten are well: they carry everything");
+}
+
+#[test]
 fn a_zone_is_not_preferred_in_panic_or_when_small_unknown_or_failing() {
     let how = Balance::LeastLoaded;
     let (mut c, worker) = zoned(how, Zone::default(), 10, 10);

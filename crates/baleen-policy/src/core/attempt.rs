@@ -5,6 +5,8 @@
 //!
 //! Not here: what follows a failure (`finish.rs`). Tested: `tests.rs` and the virtual harness.
 
+use core::time::Duration;
+
 use baleen_base::{AttemptId, CallId, Cause, ConnId, Cx, Event, Failure, Sent};
 
 use super::Core;
@@ -12,6 +14,9 @@ use super::calls::State;
 use super::parts::Parts;
 use crate::health::SETTLED_AFTER;
 use crate::{Action, AttemptEvent, Cancel, HeadFacts};
+
+/// gRPC's status for a server that is not there now.
+const GRPC_UNAVAILABLE: u8 = 14;
 
 impl Core {
     /// Something happened to an attempt.
@@ -193,12 +198,16 @@ impl Core {
     fn told(&mut self, cx: &mut Cx<'_>, at: u32, facts: &HeadFacts) {
         let first = self.calls.first(at);
         self.calls.at(first).retry_after = facts.retry_after;
-        let (slot, cluster) = (self.calls.get(at).at.slot, self.calls.get(at).cluster);
+        let call = self.calls.get(at);
+        let (slot, status, cluster) = (call.at.slot, call.at.status, call.cluster);
         let Some(cluster) = cluster.and_then(|id| self.cluster(id)) else { return };
         if let Some(level) = facts.admit {
             cluster.guard.remote.told(cx.now, level);
         }
-        if let Some(wait) = facts.retry_after {
+        // Only who is not there for anybody is left alone for it; one caller's 429, or a call that is not to be tried again, says
+        // nothing about others.
+        let unavailable = status == 503 || facts.grpc == Some(GRPC_UNAVAILABLE);
+        if let Some(wait) = facts.retry_after.filter(|d| unavailable && *d != Duration::MAX) {
             cluster.eps[slot as usize].hold.push(cx.now, wait);
         }
     }

@@ -184,25 +184,34 @@ impl AdmissionState {
     }
 }
 
-/// What an upstream said of its level.
+/// What upstreams said of their level: the highest of the last half to whole second counts, because a cluster has many
+/// endpoints and one of them must not shed for all.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Remote {
+    /// Since when, and the highest level heard.
     told: Option<(Tick, u16)>,
+    before: Option<(Tick, u16)>,
 }
 
 impl Remote {
-    /// It admits calls with a key up to `level`.
+    /// One admits calls with a key up to `level`.
     pub(crate) fn told(&mut self, now: Tick, level: u16) {
-        self.told = Some((now, level.min(Event::ADMIT_ALL)));
+        let level = level.min(Event::ADMIT_ALL);
+        match &mut self.told {
+            Some((since, highest)) if now < *since + TOLD_FOR / 2 => {
+                *highest = (*highest).max(level);
+            }
+            _ => self.before = self.told.replace((now, level)),
+        }
     }
 
-    /// Whether it would admit such a call, as far as is known.
+    /// Whether they would admit such a call, as far as is known.
     #[inline]
     pub(crate) fn admits(&self, now: Tick, priority: u8, user: u8) -> bool {
-        match self.told {
-            Some((at, level)) if now < at + TOLD_FOR => key(priority, user) <= level,
-            _ => true,
-        }
+        let Some(told) = self.told else { return true };
+        let valid = |(since, _): &(Tick, u16)| now < *since + TOLD_FOR;
+        let levels = [Some(told), self.before].into_iter().flatten().filter(valid);
+        levels.map(|(_, level)| level).max().is_none_or(|level| key(priority, user) <= level)
     }
 }
 

@@ -111,9 +111,9 @@ impl Client<'_> {
         passed.sends_deadline = shell.deadline_send;
         let Some(sticky) = &shell.sticky else { return };
         facts.sticky = facts::sticky(&sticky.by, view, address);
-        if let (0, KeySource::Cookie(name)) = (facts.sticky, &sticky.by) {
+        if let (0, KeySource::Cookie(name), Some(ttl)) = (facts.sticky, &sticky.by, sticky.ttl) {
             let [random, _] = self.w.random();
-            let (cookie, hash) = facts::new_cookie(name, sticky.ttl, random);
+            let (cookie, hash) = facts::new_cookie(name, ttl, random);
             facts.sticky = hash;
             passed.cookie = Some(cookie);
         }

@@ -153,6 +153,19 @@ fn the_width_follows_the_band_between_the_least_and_all() {
     assert_eq!(width(&c), 3);
 }
 
+/// One that was tried does not make the rest of the aperture a lottery.
+#[test]
+fn a_retry_goes_to_the_less_loaded_too() {
+    let mut c = cluster_with(balanced(Balance::Aperture(least_loaded(8))), &worker(None), &[1; 8]);
+    let mut rng = Prng::new(1);
+    (0..50).for_each(|_| start(&mut c, 5));
+    let to_loaded = (0..1_000)
+        .filter(|_| c.choose(&mut rng, Tick::ZERO, 0, &[EndpointId(2)]) == Some(5))
+        .count();
+    // Only as the substitute for the one that was tried, which one pair in four names.
+    assert!(to_loaded < 60, "{to_loaded}");
+}
+
 #[test]
 fn another_inside_the_aperture_comes_before_one_outside() {
     let mut c = cluster_with(balanced(Balance::Aperture(least_loaded(4))), &worker(None), &[1; 50]);

@@ -150,6 +150,17 @@ fn calls_without_a_key_go_to_the_less_loaded() {
     assert!((0..50).all(|_| pick(&mut c, 0) == EndpointId(1)));
 }
 
+/// A way that skips nothing would stay where it begins, and building would never end.
+#[test]
+fn every_way_skips_at_least_one_entry() {
+    let never = |order: &u64| mix(mix(mix(*order))).is_multiple_of(ENTRIES as u64 - 1);
+    let order = (0..).find(never).expect("one in 65,536");
+    let mut c = cluster(&[], 125);
+    c.take_set(&set(2, (0..1).map(|i| crate::Endpoint { order, ..endpoint(i, 1, 0) })), Tick::ZERO);
+    c.refresh(&mut Prng::new(1), &WorkerParams::default());
+    assert_eq!(ways(&c.eps, &c.usable)[0].skip, 1);
+}
+
 /// Hashes of addresses that are the same must not make building quadratic.
 #[test]
 fn equal_hashes_have_ways_of_their_own() {

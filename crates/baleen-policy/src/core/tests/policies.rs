@@ -366,6 +366,20 @@ fn the_fleet_is_told_about_once_a_second_what_became_of_attempts() {
 }
 
 #[test]
+fn an_answer_that_breaks_off_is_reported_as_measured_and_failed() {
+    let mut b = Bench::new(1, |_, c| c.eject.success_outlier = Some(SuccessOutlier::default()));
+    b.arrive();
+    let (id, _, _) = b.start();
+    b.upto_head(id, 0, 200);
+    b.event(id, AttemptEvent::Committed);
+    b.failed(id, Cause::BodyIncomplete, Sent::Maybe);
+    b.actions();
+    b.wait(ms(5_000));
+    let window = Observed::Window { ok: 0, failed: 1, timed: 1, total_us: 0 };
+    assert_eq!(reports(&b.actions()), [window]);
+}
+
+#[test]
 fn the_moving_limit_bounds_what_is_in_flight() {
     let aimd = Aimd { initial: 2, min: 1, max: 5, ..Aimd::default() };
     let mut b = Bench::new(1, |_, c| c.adaptive = Some(Adaptive::Aimd(aimd)));

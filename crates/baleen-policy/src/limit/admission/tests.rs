@@ -193,6 +193,12 @@ fn what_an_upstream_said_holds_for_a_second() {
     assert!(r.admits(at(1000), 0, 127) && r.admits(at(1999), 1, 64));
     assert!(!r.admits(at(1000), 1, 65) && !r.admits(at(1999), 7, 0));
     assert!(r.admits(at(2000), 7, 127));
+    // One endpoint of many does not shed for all.
+    for ms in 2500..2800 {
+        r.told(at(ms), if ms % 3 == 0 { 500 } else { 0 });
+    }
+    assert!(r.admits(at(2800), 3, 100) && !r.admits(at(2800), 4, 0));
+    r.told(at(4000), u16::MAX);
     r.told(at(3000), u16::MAX);
     assert!(r.admits(at(3000), u8::MAX, u8::MAX), "what is above counts as the highest");
 }
