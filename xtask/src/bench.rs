@@ -49,7 +49,9 @@ pub fn run(mut args: Args) -> Result<()> {
         "child-backend" => backend::run(args),
         "child-loadgen" => loadgen::run(args),
         "child-relay" => relay::run(args),
-        other => bail!("no such benchmark: {other:?}; there are proxy, instructions, policy and report"),
+        other => {
+            bail!("no such benchmark: {other:?}; there are proxy, instructions, policy and report")
+        }
     }
 }
 

@@ -39,7 +39,9 @@ impl Rig {
             clusters: vec![(ClusterId(0), cluster)],
             ..Params::default()
         };
-        let endpoints = (0..endpoints).map(|i| Endpoint { id: EndpointId(i), weight: 1, zone: 0, order: 0 }).collect();
+        let endpoints = (0..endpoints)
+            .map(|i| Endpoint { id: EndpointId(i), weight: 1, zone: 0, order: 0 })
+            .collect();
         let mut rig = Rig {
             engine: Engine::new(WorkerId(0), 1, 7, recorder),
             ledger: Ledger::new(1, 1, 1),

@@ -53,13 +53,15 @@ mod view;
 mod wheel;
 
 pub use self::core::Core;
-pub use action::{Action, AttemptFacts, Cancel, EjectedView, FleetAction, Observation, Observed, Refusal, To};
+pub use action::{
+    Action, AttemptFacts, Cancel, EjectedView, FleetAction, Observation, Observed, Refusal, To,
+};
 pub use engine::{Engine, RecorderParams};
 pub use fleet::Fleet;
 pub use flight::{Divergence, NoRecording, Recording, Replayed, Step, replay, replay_with};
 pub use input::{
-    At, AttemptEvent, CallFacts, ClientEvent, Endpoint, EndpointSet, FleetVerdict, HeadFacts, Input,
-    ProbedLoad, Target, Verdict,
+    At, AttemptEvent, CallFacts, ClientEvent, Endpoint, EndpointSet, FleetVerdict, HeadFacts,
+    Input, ProbedLoad, Target, Verdict,
 };
 pub use ledger::{Ledger, WORKERS_MAX};
 pub use route::TARGETS_MAX;

@@ -19,7 +19,6 @@ use crate::CallFacts;
 use crate::queue::{Place, Places};
 use crate::wheel::Wheel;
 
-
 /// All calls.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Calls {

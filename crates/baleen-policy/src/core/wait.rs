@@ -80,7 +80,8 @@ impl Core {
         let Some(cluster) = clusters.get_mut(id.index()).and_then(Option::as_mut) else { return };
         let (queue, queue_timeout) = (cluster.params.queue, cluster.params.queue_timeout);
         // Who came first waits already for so long: whoever comes now is not served sooner, unless the newest are served first.
-        let in_turn = cluster.params.queue_order == QueueOrder::Fifo || !cluster.guard.codel.stands();
+        let in_turn =
+            cluster.params.queue_order == QueueOrder::Fifo || !cluster.guard.codel.stands();
         let deadline = calls.get(at).facts.deadline;
         if deadline != Tick::NEVER
             && in_turn

@@ -223,13 +223,8 @@ impl Client<'_> {
             break step;
         };
         if !run.committed && call.forwarded && s.down.has_begun() {
-            run.committed = true;
-            call.committed = true;
-            call.first_byte = Some(self.w.driver.now());
             // The end, which follows now, says so too.
-            if !matches!(step, Down::Done) {
-                self.w.driver.attempt(self.id, run.id, AttemptEvent::Committed);
-            }
+            self.committed(call, run, !matches!(step, Down::Done));
         }
         self.tell_moved(s, run);
         match step {
@@ -255,6 +250,17 @@ impl Client<'_> {
             }
         }
         Turn::Wait { down, up }
+    }
+
+    /// Something of the response went down.
+    #[inline]
+    fn committed(&self, call: &mut Call, run: &mut Running, tell: bool) {
+        run.committed = true;
+        call.committed = true;
+        call.first_byte = Some(self.w.driver.now());
+        if tell {
+            self.w.driver.attempt(self.id, run.id, AttemptEvent::Committed);
+        }
     }
 
     /// A final response head is here: ask policy. `None`: it goes down.

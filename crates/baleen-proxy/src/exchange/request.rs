@@ -212,12 +212,7 @@ impl Client<'_> {
 
     /// What is added to a response on its way down.
     #[inline]
-    pub(super) fn response_fields(
-        &self,
-        call: &Call,
-        view: &Http1Response<'_>,
-        edits: &mut Edits,
-    ) {
+    pub(super) fn response_fields(&self, call: &Call, view: &Http1Response<'_>, edits: &mut Edits) {
         if let Some(cookie) = &call.passed.cookie
             && !facts::sets_same(view, cookie)
         {

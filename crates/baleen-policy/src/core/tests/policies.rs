@@ -365,6 +365,20 @@ fn the_fleet_is_told_about_once_a_second_what_became_of_attempts() {
     assert_eq!(reports(&b.actions()), [window]);
 }
 
+/// Below the statuses that are held against endpoints, and not the lowest of those that are tried again.
+#[test]
+fn any_status_of_the_list_is_tried_again() {
+    let mut b = Bench::new(2, |r, _| r.retry_statuses = [404, 429].into());
+    for (status, again) in [(403, false), (410, false), (429, true)] {
+        b.arrive();
+        let (id, _, _) = b.start();
+        b.upto_head(id, 0, status);
+        let action = b.poll();
+        let retried = matches!(action, Some(Action::Cancel { why: Cancel::Retried, .. }));
+        assert_eq!(retried, again, "{status}: {action:?}");
+    }
+}
+
 #[test]
 fn an_answer_that_breaks_off_is_reported_as_measured_and_failed() {
     let mut b = Bench::new(1, |_, c| c.eject.success_outlier = Some(SuccessOutlier::default()));
