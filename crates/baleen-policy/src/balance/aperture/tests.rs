@@ -153,6 +153,16 @@ fn the_width_follows_the_band_between_the_least_and_all() {
     assert_eq!(width(&c), 3);
 }
 
+/// Settings that name another balancer for a while do not move everyone's traffic.
+#[test]
+fn the_random_order_outlives_another_balancer() {
+    let mut c = cluster_with(balanced(Balance::Aperture(least_loaded(4))), &worker(None), &[1; 50]);
+    let before = c.tables.aperture.positions().to_vec();
+    c.tables.aperture.clear();
+    c.refresh(&mut Prng::new(77), &worker(None));
+    assert_eq!(c.tables.aperture.positions().to_vec(), before);
+}
+
 /// One that was tried does not make the rest of the aperture a lottery.
 #[test]
 fn a_retry_goes_to_the_less_loaded_too() {
