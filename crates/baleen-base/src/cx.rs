@@ -10,22 +10,42 @@ use serde::{Deserialize, Serialize};
 use crate::{ClusterId, EndpointId, Event, ListenerId, Prng, RouteId, Tick, WorkerId};
 
 /// What every input to policy gets, first.
-pub struct Cx<'a> {
+pub type Cx<'a> = CxFor<'a, dyn Sink + 'a, dyn Shared + 'a>;
+
+/// The same for a sink and a shared state whose types are known. What happens with every call is compiled for them, so that
+/// no event is built only to be taken apart where it is counted.
+pub struct CxFor<'a, S: ?Sized, H: ?Sized> {
     /// When the input happened.
     pub now: Tick,
     /// The worker's random stream.
     pub rng: &'a mut Prng,
     /// Where events go.
-    pub sink: &'a mut dyn Sink,
+    pub sink: &'a mut S,
     /// What all workers of the process share.
-    pub shared: &'a dyn Shared,
+    pub shared: &'a H,
 }
 
-impl Cx<'_> {
+impl<S: Sink + ?Sized, H: Shared + ?Sized> CxFor<'_, S, H> {
     /// Say what happened, once.
-    #[inline]
+    #[inline(always)]
     pub fn emit(&mut self, event: Event) {
         self.sink.emit(self.now, event);
+    }
+}
+
+impl<S: Sink, H: Shared> CxFor<'_, S, H> {
+    /// The same for what is rare: it need not be compiled for every sink.
+    #[inline]
+    pub fn erased(&mut self) -> Cx<'_> {
+        Cx { now: self.now, rng: self.rng, sink: self.sink, shared: self.shared }
+    }
+}
+
+impl<'a> Cx<'a> {
+    /// The same for what is compiled for each sink.
+    #[inline]
+    pub fn sized(&mut self) -> CxFor<'_, &'a mut dyn Sink, &'a dyn Shared> {
+        CxFor { now: self.now, rng: self.rng, sink: &mut self.sink, shared: &self.shared }
     }
 }
 
@@ -33,6 +53,13 @@ impl Cx<'_> {
 pub trait Sink {
     /// Take one event.
     fn emit(&mut self, at: Tick, event: Event);
+}
+
+impl<S: Sink + ?Sized> Sink for &mut S {
+    #[inline]
+    fn emit(&mut self, at: Tick, event: Event) {
+        (**self).emit(at, event);
+    }
 }
 
 /// A count that holds for the whole process.
@@ -113,4 +140,46 @@ pub trait Shared {
 
     /// Move the limit of a cluster from `seen` to `next`, both in thousandths, unless another worker moved it meanwhile.
     fn adapt(&self, cluster: ClusterId, seen_milli: u32, next_milli: u32);
+}
+
+impl<H: Shared + ?Sized> Shared for &H {
+    #[inline]
+    fn acquire(&self, limit: Limit, max: u32) -> bool {
+        (**self).acquire(limit, max)
+    }
+
+    #[inline]
+    fn release(&self, limit: Limit) -> Option<WorkerId> {
+        (**self).release(limit)
+    }
+
+    #[inline]
+    fn waiting(&self, limit: Limit, worker: WorkerId, waiting: bool) {
+        (**self).waiting(limit, worker, waiting);
+    }
+
+    #[inline]
+    fn deposit(&self, route: RouteId, now: Tick, pool: &Pool, calls: u32) {
+        (**self).deposit(route, now, pool, calls);
+    }
+
+    #[inline]
+    fn withdraw(&self, route: RouteId, now: Tick, pool: &Pool, spend: Spend) -> bool {
+        (**self).withdraw(route, now, pool, spend)
+    }
+
+    #[inline]
+    fn rate(&self, key: u64, now: Tick, rate: &Rate) -> Duration {
+        (**self).rate(key, now, rate)
+    }
+
+    #[inline]
+    fn level(&self, cluster: ClusterId) -> Level {
+        (**self).level(cluster)
+    }
+
+    #[inline]
+    fn adapt(&self, cluster: ClusterId, seen_milli: u32, next_milli: u32) {
+        (**self).adapt(cluster, seen_milli, next_milli);
+    }
 }

@@ -17,7 +17,7 @@ mod ids;
 mod prng;
 mod tick;
 
-pub use cx::{Cx, Level, Limit, Pool, Rate, Shared, Sink, Spend};
+pub use cx::{Cx, CxFor, Level, Limit, Pool, Rate, Shared, Sink, Spend};
 pub use event::{ClientClose, ConnClose, EjectReason, Event, Phase, RefusalKind, RetryDenied};
 pub use failure::{Cause, Failure, Sent, Side};
 pub use ids::{

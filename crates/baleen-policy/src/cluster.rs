@@ -304,20 +304,21 @@ impl Cluster {
     #[inline(always)]
     pub(crate) fn pick(
         &mut self,
-        cx: &mut Cx<'_>,
+        rng: &mut Prng,
+        now: Tick,
         facts: &CallFacts,
         tried: &[EndpointId],
     ) -> Option<(u32, bool)> {
         if self.trials > 0
-            && let Some(slot) = self.take_trial(cx.now, facts.idempotent, tried)
+            && let Some(slot) = self.take_trial(now, facts.idempotent, tried)
         {
             return Some((slot, true));
         }
-        let settled = self.near.share_ppm == 0 && cx.now >= self.new_until;
+        let settled = self.near.share_ppm == 0 && now >= self.new_until;
         if self.quick.peak_ewma && settled && tried.is_empty() && self.tables.draw.is_even() {
-            return self.choose_plain(cx.rng, cx.now).map(|slot| (slot, false));
+            return self.choose_plain(rng, now).map(|slot| (slot, false));
         }
-        self.choose(cx.rng, cx.now, facts.sticky, tried).map(|slot| (slot, false))
+        self.choose(rng, now, facts.sticky, tried).map(|slot| (slot, false))
     }
 
     /// What [`Cluster::choose`] comes to by peak EWMA when no endpoint was tried, weighs more, is new or is nearer.

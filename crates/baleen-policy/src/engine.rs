@@ -4,7 +4,7 @@
 //!
 //! Not here: what a recording looks like (`flight`). Tested: by the virtual harness, which replays every run.
 
-use baleen_base::{AttemptId, CallId, ClusterId, Cx, Prng, Shared, Sink, Tick, WorkerId};
+use baleen_base::{AttemptId, CallId, ClusterId, Cx, CxFor, Prng, Shared, Sink, Tick, WorkerId};
 
 use crate::flight::{Recording, Tape, Taped};
 use crate::view::View;
@@ -59,11 +59,11 @@ impl Engine {
 
     /// [`Input::Arrive`], which each call begins with, without a detour through [`Input`].
     #[inline(always)]
-    pub fn arrive(
+    pub fn arrive<S: Sink, H: Shared>(
         &mut self,
         now: Tick,
-        sink: &mut dyn Sink,
-        shared: &dyn Shared,
+        sink: &mut S,
+        shared: &H,
         facts: CallFacts,
     ) -> CallId {
         if self.tape.is_on() {
@@ -71,16 +71,16 @@ impl Engine {
             return id.unwrap_or_default();
         }
         let Engine { core, rng, .. } = self;
-        core.arrive(&mut Cx { now, rng, sink, shared }, facts)
+        core.arrive(&mut CxFor { now, rng, sink, shared }, facts)
     }
 
     /// [`Input::Attempt`], likewise.
     #[inline(always)]
-    pub fn attempt(
+    pub fn attempt<S: Sink, H: Shared>(
         &mut self,
         now: Tick,
-        sink: &mut dyn Sink,
-        shared: &dyn Shared,
+        sink: &mut S,
+        shared: &H,
         id: AttemptId,
         event: AttemptEvent,
     ) {
@@ -89,7 +89,7 @@ impl Engine {
             return;
         }
         let Engine { core, rng, .. } = self;
-        core.attempt(&mut Cx { now, rng, sink, shared }, id, event);
+        core.attempt(&mut CxFor { now, rng, sink, shared }, id, event);
     }
 
     #[inline(never)]
@@ -108,12 +108,22 @@ impl Engine {
 
     /// The next thing to do; poll until there is none.
     #[inline(always)]
-    pub fn poll(&mut self, now: Tick, sink: &mut dyn Sink, shared: &dyn Shared) -> Option<Action> {
-        let Engine { core, rng, tape } = self;
-        let action = core.poll(&mut Cx { now, rng, sink, shared })?;
-        if tape.is_on() {
-            tape.action(&action);
+    pub fn poll<S: Sink, H: Shared>(
+        &mut self,
+        _now: Tick,
+        _sink: &mut S,
+        _shared: &H,
+    ) -> Option<Action> {
+        if self.tape.is_on() {
+            return self.poll_taped();
         }
+        self.core.take_action()
+    }
+
+    #[inline(never)]
+    fn poll_taped(&mut self) -> Option<Action> {
+        let action = self.core.take_action()?;
+        self.tape.action(&action);
         Some(action)
     }
 

@@ -330,7 +330,7 @@ impl WorkerCells {
     }
 
     /// Count an event.
-    #[inline]
+    #[inline(always)]
     pub fn record(&self, event: Event) {
         crate::record::count(&self.cells, event);
     }
@@ -354,14 +354,14 @@ impl WorkerCells {
 }
 
 impl Sink for WorkerCells {
-    #[inline]
+    #[inline(always)]
     fn emit(&mut self, _at: Tick, event: Event) {
         self.record(event);
     }
 }
 
 impl Sink for &WorkerCells {
-    #[inline]
+    #[inline(always)]
     fn emit(&mut self, _at: Tick, event: Event) {
         self.record(event);
     }

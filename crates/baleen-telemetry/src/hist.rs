@@ -184,7 +184,7 @@ impl Default for HistCells {
 
 impl HistCells {
     /// Count one duration. Only the writer's thread calls this.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn record(&self, d: Duration) {
         // Up to 100 us the bucket is the microsecond.
         let nanos_only = d.subsec_nanos();

@@ -3,10 +3,14 @@
 //! Not here: the cells (`cells.rs`). Tested: `tests/text.rs`, `tests/threads.rs`.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
-use baleen_base::{Cause, ClusterId, Event};
+use baleen_base::{Cause, ClusterId, EndpointId, Event, RouteId};
 
-use crate::cells::{Cells, Count, Moved, STATUSES, cluster, endpoint, listener, route};
+use crate::cells::{
+    Cells, ClusterCells, Count, EndpointCells, Moved, RouteCells, STATUSES, cluster, endpoint,
+    listener, route,
+};
 use crate::hist::HistCells;
 use crate::words::{class, client_close, conn_close, denied, ejection, refusal};
 
@@ -24,64 +28,86 @@ const fn exact(status: u16) -> usize {
 
 /// Count an event. Only the writer's thread calls this.
 ///
-/// What each call causes is counted here if all its cells are there, with nothing else kept in registers; whatever is rare,
-/// and the first event of each cell, is counted by [`record`].
-#[inline]
+/// What each call causes is counted here if all its cells are there, with nothing else kept in registers, and the first event
+/// of each cell apart. Whatever is rare is counted by [`record`]. Nothing but that takes an event as a whole, so that those
+/// of each call are never put together in memory.
+#[inline(always)]
 pub(crate) fn count(cells: &Cells, event: Event) {
     match event {
-        Event::AttemptStarted { route: r, endpoint: e, reused, .. } => {
-            if let (Some(r), Some(e)) = (cells.routes.at(r.index()), cells.endpoints.at(e.index()))
-            {
-                r.row.add(route::TRIES);
-                let at = if reused { endpoint::STARTED_REUSED } else { endpoint::STARTED_NEW };
-                return e.row.add(at);
+        Event::AttemptStarted { route: r, cluster: c, endpoint: e, reused, .. } => {
+            match (cells.routes.at(r.index()), cells.endpoints.at(e.index())) {
+                (Some(r), Some(e)) => started(r, e, reused),
+                _ => first_started(cells, r, c, e, reused),
             }
         }
         Event::AttemptHead { cluster: c, endpoint: e, status, after, .. } => {
-            if let (Some(c), Some(e)) =
-                (cells.clusters.at(c.index()), cells.endpoints.at(e.index()))
-            {
-                c.head.record(after);
-                return e.row.add(endpoint::HEAD + class(status));
+            match (cells.clusters.at(c.index()), cells.endpoints.at(e.index())) {
+                (Some(c), Some(e)) => head(c, e, status, after),
+                _ => first_head(cells, c, e, status, after),
             }
         }
-        Event::CallEnded { route: r, endpoint: e, status, took, .. } => {
-            if let (Some(r), Some(e)) = (cells.routes.at(r.index()), cells.endpoints.at(e.index()))
-            {
-                e.row.add(endpoint::SETTLED);
-                r.row.add(route::ENDED + class(status));
-                r.latency.record(took);
-                return cells.statuses.add(exact(status));
+        Event::CallEnded { route: r, cluster: c, endpoint: e, status, took, .. } => {
+            match (cells.routes.at(r.index()), cells.endpoints.at(e.index())) {
+                (Some(r), Some(e)) => ended(cells, r, e, status, took),
+                _ => first_ended(cells, (r, c, e), status, took),
             }
         }
-        _ => {}
+        other => record(cells, other),
     }
-    record(cells, event);
 }
 
-/// Count any event.
+#[inline(always)]
+fn started(r: &RouteCells, e: &EndpointCells, reused: bool) {
+    r.row.add(route::TRIES);
+    e.row.add(if reused { endpoint::STARTED_REUSED } else { endpoint::STARTED_NEW });
+}
+
+#[cold]
+#[inline(never)]
+fn first_started(cells: &Cells, r: RouteId, c: ClusterId, e: EndpointId, reused: bool) {
+    started(cells.route(r), cells.endpoint(c, e), reused);
+}
+
+#[inline(always)]
+fn head(c: &ClusterCells, e: &EndpointCells, status: u16, after: Duration) {
+    c.head.record(after);
+    e.row.add(endpoint::HEAD + class(status));
+}
+
+#[cold]
+#[inline(never)]
+fn first_head(cells: &Cells, c: ClusterId, e: EndpointId, status: u16, after: Duration) {
+    head(cells.cluster(c), cells.endpoint(c, e), status, after);
+}
+
+#[inline(always)]
+fn ended(cells: &Cells, r: &RouteCells, e: &EndpointCells, status: u16, took: Duration) {
+    e.row.add(endpoint::SETTLED);
+    r.row.add(route::ENDED + class(status));
+    r.latency.record(took);
+    cells.statuses.add(exact(status));
+}
+
+#[cold]
+#[inline(never)]
+fn first_ended(
+    cells: &Cells,
+    (r, c, e): (RouteId, ClusterId, EndpointId),
+    status: u16,
+    took: Duration,
+) {
+    ended(cells, cells.route(r), cells.endpoint(c, e), status, took);
+}
+
+/// Count any other event.
 #[cold]
 #[inline(never)]
 fn record(cells: &Cells, event: Event) {
     match event {
-        Event::AttemptStarted { route: r, cluster: c, endpoint: e, reused, .. } => {
-            cells.route(r).row.add(route::TRIES);
-            let at = if reused { endpoint::STARTED_REUSED } else { endpoint::STARTED_NEW };
-            cells.endpoint(c, e).row.add(at);
-        }
-        Event::AttemptHead { cluster: c, endpoint: e, status, after, .. } => {
-            cells.cluster(c).head.record(after);
-            cells.endpoint(c, e).row.add(endpoint::HEAD + class(status));
-        }
+        // Counted before.
+        Event::AttemptStarted { .. } | Event::AttemptHead { .. } | Event::CallEnded { .. } => {}
         Event::AttemptSettled { cluster: c, endpoint: e, .. } => {
             cells.endpoint(c, e).row.add(endpoint::SETTLED);
-        }
-        Event::CallEnded { route: r, cluster: c, endpoint: e, status, took, .. } => {
-            cells.endpoint(c, e).row.add(endpoint::SETTLED);
-            let cells_r = cells.route(r);
-            cells_r.row.add(route::ENDED + class(status));
-            cells_r.latency.record(took);
-            cells.statuses.add(exact(status));
         }
         Event::AttemptFailed { cluster: c, endpoint: e, cause, .. } => {
             cells.endpoint(c, e).row.add(endpoint::FAILED + cause.index());

@@ -19,7 +19,7 @@
 
 use core::time::Duration;
 
-use baleen_base::{ClusterId, Cx, Event, Limit, RefusalKind, RouteId};
+use baleen_base::{ClusterId, Cx, Event, Limit, RefusalKind, RouteId, Shared};
 
 use super::Core;
 use crate::CallFacts;
@@ -111,7 +111,7 @@ impl Core {
             return false;
         }
         let total = route.params.total_timeout;
-        self.leave_route(cx, at);
+        self.leave_route(cx.shared, at);
         let id = self.calls.id(at);
         let call = self.calls.at(at);
         let from = core::mem::replace(&mut call.facts.route, to.route);
@@ -127,10 +127,10 @@ impl Core {
 
     /// Give back what a call holds of its route.
     #[inline]
-    pub(super) fn leave_route(&mut self, cx: &mut Cx<'_>, at: u32) {
+    pub(super) fn leave_route<H: Shared + ?Sized>(&mut self, shared: &H, at: u32) {
         let call = self.calls.at(at);
         if core::mem::take(&mut call.counted) {
-            cx.shared.release(Limit::Calls(call.facts.route));
+            shared.release(Limit::Calls(call.facts.route));
         }
     }
 }

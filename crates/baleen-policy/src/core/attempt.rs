@@ -7,7 +7,9 @@
 
 use core::time::Duration;
 
-use baleen_base::{AttemptId, CallId, Cause, ConnId, Cx, Event, Failure, Sent};
+use baleen_base::{
+    AttemptId, CallId, Cause, ConnId, Cx, CxFor, Event, Failure, Limit, Sent, Shared, Sink,
+};
 
 use super::Core;
 use super::calls::State;
@@ -21,17 +23,24 @@ const GRPC_UNAVAILABLE: u8 = 14;
 impl Core {
     /// Something happened to an attempt.
     #[inline(always)]
-    pub fn attempt(&mut self, cx: &mut Cx<'_>, id: AttemptId, event: AttemptEvent) {
+    pub fn attempt<S: Sink, H: Shared>(
+        &mut self,
+        cx: &mut CxFor<'_, S, H>,
+        id: AttemptId,
+        event: AttemptEvent,
+    ) {
         if let Some(at) = self.calls.find_attempt(id) {
             match event {
                 AttemptEvent::Head { status, facts } => self.head(cx, at, id.call, status, &facts),
                 AttemptEvent::End { reusable } => self.ended(cx, at, id.call, reusable),
                 AttemptEvent::Sending => {}
                 AttemptEvent::RequestEnd if !self.calls.get(at).facts.body => {}
-                other => self.rarer(cx, at, other),
+                other => self.rarer(&mut cx.erased(), at, other),
             }
         }
-        self.finish(cx);
+        if self.unfinished() {
+            self.finish(&mut cx.erased());
+        }
     }
 
     /// What not every call goes through.
@@ -96,10 +105,10 @@ impl Core {
     }
 
     /// A response head: its status says whether the endpoint is well, and whether the call is tried again.
-    #[inline(never)]
-    fn head(
+    #[inline]
+    fn head<S: Sink, H: Shared>(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CxFor<'_, S, H>,
         at: u32,
         of: CallId,
         status: u16,
@@ -134,7 +143,7 @@ impl Core {
         cluster.head(cx.now, call.at.slot, good, since);
         (call.at.bad_status, call.at.good) = (bad.is_some(), good);
         cx.emit(Event::AttemptHead { cluster: cluster_id, endpoint, attempt, status, after });
-        self.weigh(cx, at, facts.as_ref(), bad, again);
+        self.weigh(&mut cx.erased(), at, facts.as_ref(), bad, again);
     }
 
     /// What else a response head means, when it is not simply good or when something here is limited, shed or hedged.
@@ -254,12 +263,18 @@ impl Core {
         self.learn_success(cx.now, at);
     }
 
-    #[inline(never)]
-    fn ended(&mut self, cx: &mut Cx<'_>, at: u32, of: CallId, reusable: bool) {
+    #[inline]
+    fn ended<S: Sink, H: Shared>(
+        &mut self,
+        cx: &mut CxFor<'_, S, H>,
+        at: u32,
+        of: CallId,
+        reusable: bool,
+    ) {
         let Some(mut parts) = self.parts(at, of) else { return };
         if !parts.call.state.has_head() {
             let failure = Failure { cause: Cause::Internal, sent: Sent::Maybe };
-            return self.fail(cx, at, failure, None, true);
+            return self.fail(&mut cx.erased(), at, failure, None, true);
         }
         parts.learn_success(cx.now);
         let good = parts.call.at.good;
@@ -271,12 +286,15 @@ impl Core {
         let endpoint = call.at.endpoint;
         let (route, fingerprint) = (call.facts.route, call.facts.fingerprint);
         let (status, attempts, took) = (call.at.status, call.nth, cx.now.since(call.arrived));
-        self.release(cx, cluster);
+        let counted = core::mem::take(&mut parts.call.counted);
+        self.release(cx.shared, cluster);
         if good {
             self.survivors.age(cx.now);
             self.survivors.succeeded(fingerprint);
         }
-        self.leave_route(cx, at);
+        if counted {
+            cx.shared.release(Limit::Calls(route));
+        }
         self.calls.end(at);
         cx.emit(Event::CallEnded { route, cluster, endpoint, call: of, status, attempts, took });
     }

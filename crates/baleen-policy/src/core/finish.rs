@@ -208,11 +208,11 @@ impl Core {
     /// Give back all that an attempt holds.
     pub(super) fn settle(&mut self, cx: &mut Cx<'_>, at: u32, reusable: bool) {
         let Some(mut parts) = self.parts_at(at) else { return };
-        parts.settle(cx, reusable);
+        parts.settle(&mut cx.sized(), reusable);
         let (cluster, endpoint) = (parts.cluster.id, parts.call.at.endpoint);
         let attempt = parts.attempt();
         cx.emit(Event::AttemptSettled { cluster, endpoint, attempt });
-        self.release(cx, cluster);
+        self.release(cx.shared, cluster);
     }
 
     /// The response broke off after its head had gone downstream.
@@ -252,7 +252,7 @@ impl Core {
     }
 
     pub(super) fn leave(&mut self, cx: &mut Cx<'_>, at: u32) {
-        self.leave_route(cx, at);
+        self.leave_route(cx.shared, at);
         self.calls.at(at).state = State::Deciding;
         self.calls.end(at);
     }

@@ -69,7 +69,7 @@ impl Core {
                 (!same).then_some(pick)
             }
             Chosen::None | Chosen::Full => {
-                self.release(cx, id);
+                self.release(cx.shared, id);
                 None
             }
         }
@@ -84,7 +84,7 @@ impl Core {
             let endpoint = cluster.eps[pick.slot as usize].id;
             cx.shared.release(Limit::Endpoint(endpoint));
         }
-        self.release(cx, id);
+        self.release(cx.shared, id);
     }
 
     /// The attempt in this slot got a head before its twin: the twin is cancelled. Gives where the call goes on.

@@ -101,8 +101,8 @@ impl Core {
     #[inline]
     pub fn input(&mut self, cx: &mut Cx<'_>, input: Input) -> Option<CallId> {
         match input {
-            Input::Arrive(facts) => return Some(self.arrive(cx, facts)),
-            Input::Attempt(id, event) => self.attempt(cx, id, event),
+            Input::Arrive(facts) => return Some(self.arrive(&mut cx.sized(), facts)),
+            Input::Attempt(id, event) => self.attempt(&mut cx.sized(), id, event),
             Input::Abandon(id) => self.abandon(cx, id),
             Input::Client(id, event) => self.client(cx, id, event),
             Input::ConnClosed(id) => self.conn_closed(cx, id),
@@ -120,6 +120,12 @@ impl Core {
     /// The next thing to do.
     #[inline(always)]
     pub fn poll(&mut self, _cx: &mut Cx<'_>) -> Option<Action> {
+        self.take_action()
+    }
+
+    /// The same for who needs no context for it.
+    #[inline(always)]
+    pub(crate) fn take_action(&mut self) -> Option<Action> {
         self.actions.pop()
     }
 
@@ -179,6 +185,12 @@ impl Core {
     #[must_use]
     pub fn worker(&self) -> WorkerId {
         self.worker
+    }
+
+    /// Whether anything is left to do at the end of an input.
+    #[inline(always)]
+    fn unfinished(&self) -> bool {
+        cfg!(debug_assertions) || !self.freed.is_empty()
     }
 
     /// End of an input: whoever waits for a slot that came free gets it.

@@ -6,7 +6,8 @@
 //! Not here: when each of these is done (`start.rs`, `attempt.rs`, `finish.rs`). Tested: `tests.rs` and the virtual harness.
 
 use baleen_base::{
-    AttemptId, CallId, ClusterId, ConnClose, ConnId, Cx, EndpointId, Event, Limit, Tick,
+    AttemptId, CallId, ClusterId, ConnClose, ConnId, Cx, CxFor, EndpointId, Event, Limit, Shared,
+    Sink, Tick,
 };
 
 use super::Core;
@@ -69,7 +70,7 @@ impl Parts<'_> {
 
     /// Start an attempt.
     #[inline(always)]
-    pub(super) fn start(&mut self, cx: &mut Cx<'_>, pick: Pick) {
+    pub(super) fn start<S: Sink, H: Shared>(&mut self, cx: &mut CxFor<'_, S, H>, pick: Pick) {
         let Parts { at, call, cluster, route, conns, wheel, .. } = self;
         let Pick { slot, trial, counted } = pick;
         let quick = &route.quick;
@@ -130,16 +131,16 @@ impl Parts<'_> {
 
     /// A call that went well pays for retries.
     #[inline(always)]
-    pub(super) fn pay(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn pay<S: Sink, H: Shared>(&mut self, cx: &mut CxFor<'_, S, H>) {
         if let Some(earned) = self.route.earned.one(cx.now) {
-            self.route.pay_in(cx, self.call.facts.route, earned);
+            self.route.pay_in(&cx.erased(), self.call.facts.route, earned);
         }
     }
 
     /// Give back all that an attempt holds, but for its slot of the cluster ([`Core::release`]), and without an event that says
     /// so.
     #[inline(always)]
-    pub(super) fn settle(&mut self, cx: &mut Cx<'_>, reusable: bool) {
+    pub(super) fn settle<S: Sink, H: Shared>(&mut self, cx: &mut CxFor<'_, S, H>, reusable: bool) {
         let Parts { call, cluster, conns, actions, .. } = self;
         debug_assert!(call.state.in_flight());
         cluster.in_flight -= 1;
@@ -167,7 +168,7 @@ impl Parts<'_> {
             };
             if let Err(why) = kept {
                 let conns = known.then_some(&mut **conns);
-                not_kept(cx, actions, conns, (cluster.id, endpoint, conn), why);
+                not_kept(&mut cx.erased(), actions, conns, (cluster.id, endpoint, conn), why);
             }
         }
         self.call.state = State::Deciding;

@@ -5,7 +5,9 @@
 
 use core::time::Duration;
 
-use baleen_base::{CallId, ClusterId, Cx, Event, Limit, RefusalKind, TargetId, Tick};
+use baleen_base::{
+    CallId, ClusterId, Cx, CxFor, Event, Limit, RefusalKind, Shared, Sink, TargetId, Tick,
+};
 
 use super::Core;
 use super::admit::NotNow;
@@ -41,7 +43,11 @@ pub(super) enum Chosen {
 impl Core {
     /// A request has a name.
     #[inline(always)]
-    pub fn arrive(&mut self, cx: &mut Cx<'_>, facts: CallFacts) -> CallId {
+    pub fn arrive<S: Sink, H: Shared>(
+        &mut self,
+        cx: &mut CxFor<'_, S, H>,
+        facts: CallFacts,
+    ) -> CallId {
         if let Some(client) = facts.client {
             self.clients.busy(client);
         }
@@ -58,13 +64,15 @@ impl Core {
         let at = self.calls.add(facts, cx.now, total_at);
         let id = self.calls.id_of_first(at);
         if full {
-            self.refuse(cx, at, RefusalKind::TooManyCalls);
+            self.refuse(&mut cx.erased(), at, RefusalKind::TooManyCalls);
         } else if let_in {
             self.launch_now(cx, at, id, target);
         } else {
-            self.admit_and_launch(cx, at);
+            self.admit_and_launch(&mut cx.erased(), at);
         }
-        self.finish(cx);
+        if self.unfinished() {
+            self.finish(&mut cx.erased());
+        }
         id
     }
 
@@ -98,35 +106,41 @@ impl Core {
     #[inline(never)]
     pub(super) fn launch(&mut self, cx: &mut Cx<'_>, at: u32) {
         let target = self.calls.get(at).facts.target;
-        self.launch_now(cx, at, self.calls.id(at), target);
+        self.launch_now(&mut cx.sized(), at, self.calls.id(at), target);
     }
 
     /// The call's next try: choose the cluster, get a slot, go.
     #[inline(always)]
-    fn launch_now(&mut self, cx: &mut Cx<'_>, at: u32, of: CallId, target: TargetId) {
+    fn launch_now<S: Sink, H: Shared>(
+        &mut self,
+        cx: &mut CxFor<'_, S, H>,
+        at: u32,
+        of: CallId,
+        target: TargetId,
+    ) {
         let bound = self.targets.get(target.index()).and_then(Option::as_ref);
         let chosen = match bound {
             Some(b) => b.sole().or_else(|| b.walk(cx.rng, &|c| self.standing(c))),
             None => None,
         };
         let Some(mut parts) = chosen.and_then(|id| self.parts_in(at, of, id)) else {
-            return self.refuse(cx, at, RefusalKind::NoCluster);
+            return self.refuse(&mut cx.erased(), at, RefusalKind::NoCluster);
         };
         let (call, cluster) = (&mut *parts.call, &mut *parts.cluster);
         let id = cluster.id;
         call.cluster = Some(id);
         if cluster.usable.is_empty() && cluster.trials == 0 {
-            return self.refuse(cx, at, RefusalKind::NoEndpoint);
+            return self.refuse(&mut cx.erased(), at, RefusalKind::NoEndpoint);
         }
         if !cluster.lets_in(cx.now, &call.facts) {
-            return self.launch_guarded(cx, at, id);
+            return self.launch_guarded(&mut cx.erased(), at, id);
         }
         if !cx.shared.acquire(Limit::InFlight(id), cluster.guard.slots) {
-            return self.enqueue(cx, at, id);
+            return self.enqueue(&mut cx.erased(), at, id);
         }
-        match cluster.pick(cx, &call.facts, call.tried()) {
+        match cluster.pick(cx.rng, cx.now, &call.facts, call.tried()) {
             Some((slot, trial)) => parts.start(cx, Pick { slot, trial, counted: false }),
-            None => self.go(cx, at, id, Chosen::None, Duration::ZERO),
+            None => self.go(&mut cx.erased(), at, id, Chosen::None, Duration::ZERO),
         }
     }
 
@@ -166,7 +180,7 @@ impl Core {
         };
         let call = calls.at(at);
         let most = cluster.params.endpoint_concurrency;
-        let Some((slot, trial)) = cluster.pick(cx, &call.facts, call.tried()) else {
+        let Some((slot, trial)) = cluster.pick(cx.rng, cx.now, &call.facts, call.tried()) else {
             return Chosen::None;
         };
         if most == u32::MAX || trial {
@@ -177,7 +191,7 @@ impl Core {
             if cx.shared.acquire(Limit::Endpoint(cluster.eps[slot as usize].id), most) {
                 return Chosen::Endpoint(Pick { slot, trial, counted: true });
             }
-            match cluster.pick(cx, &call.facts, call.tried()) {
+            match cluster.pick(cx.rng, cx.now, &call.facts, call.tried()) {
                 Some((next, false)) => slot = next,
                 Some((slot, trial)) => {
                     return Chosen::Endpoint(Pick { slot, trial, counted: false });
@@ -198,7 +212,7 @@ impl Core {
     /// Start an attempt.
     pub(super) fn start(&mut self, cx: &mut Cx<'_>, at: u32, pick: Pick) {
         if let Some(mut parts) = self.parts_at(at) {
-            parts.start(cx, pick);
+            parts.start(&mut cx.sized(), pick);
         }
     }
 

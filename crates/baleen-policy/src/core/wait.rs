@@ -10,7 +10,7 @@
 
 use core::time::Duration;
 
-use baleen_base::{ClusterId, Cx, Event, Limit, RefusalKind, Tick, WorkerId};
+use baleen_base::{ClusterId, Cx, Event, Limit, RefusalKind, Shared, Tick, WorkerId};
 
 use super::Core;
 use super::calls::State;
@@ -66,7 +66,7 @@ impl Core {
         match chosen {
             Chosen::Endpoint(pick) => self.start(cx, at, pick),
             Chosen::None | Chosen::Full => {
-                self.release(cx, id);
+                self.release(cx.shared, id);
                 self.refuse(cx, at, RefusalKind::NoEndpoint);
             }
         }
@@ -154,9 +154,9 @@ impl Core {
             }
             if empty {
                 // The wake may have been meant for more slots than were needed here.
-                return self.release(cx, id);
+                return self.release(cx.shared, id);
             }
-            let Some(at) = self.next_waiter(cx, id) else { return self.release(cx, id) };
+            let Some(at) = self.next_waiter(cx, id) else { return self.release(cx.shared, id) };
             let chosen = self.choose(cx, at, id);
             if matches!(chosen, Chosen::Full) {
                 return self.hand_back(cx, id);
@@ -212,8 +212,8 @@ impl Core {
 
     /// Give a slot of a cluster back.
     #[inline]
-    pub(super) fn release(&mut self, cx: &mut Cx<'_>, id: ClusterId) {
-        match cx.shared.release(Limit::InFlight(id)) {
+    pub(super) fn release<H: Shared + ?Sized>(&mut self, shared: &H, id: ClusterId) {
+        match shared.release(Limit::InFlight(id)) {
             None => {}
             Some(worker) => self.wake(worker, id),
         }

@@ -138,7 +138,7 @@ fn give_back(count: &AtomicU32, limit: Limit) {
 }
 
 impl Shared for Ledger {
-    #[inline]
+    #[inline(always)]
     fn acquire(&self, limit: Limit, max: u32) -> bool {
         if let Limit::InFlight(c) = limit {
             return self.clusters.get(c.index()).is_some_and(|s| slots::acquire(&s.in_flight, max));
@@ -146,7 +146,7 @@ impl Shared for Ledger {
         self.count(limit).is_some_and(|count| slots::acquire(count, max))
     }
 
-    #[inline]
+    #[inline(always)]
     fn release(&self, limit: Limit) -> Option<WorkerId> {
         if let Limit::InFlight(c) = limit {
             let slots = self.clusters.get(c.index())?;

@@ -207,7 +207,7 @@ impl Client<'_> {
                 Up::Refused(refusal) => return Turn::Ended(Ended::RequestRefused(refusal)),
             }
         }
-        if !run.told_end && s.up.state() == Sending::Whole {
+        if call.body && !run.told_end && s.up.state() == Sending::Whole {
             run.told_end = true;
             self.w.driver.attempt(self.id, run.id, AttemptEvent::RequestEnd);
         }

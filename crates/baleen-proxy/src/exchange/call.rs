@@ -29,6 +29,8 @@ pub(super) struct Call {
     pub keep: bool,
     /// It does, as the response that goes down says.
     pub survives: bool,
+    /// A request body was still to come when it arrived: policy is told when it was sent.
+    pub body: bool,
     /// Policy let a response head go down.
     pub forwarded: bool,
     /// Something of it went.
@@ -97,6 +99,7 @@ impl Client<'_> {
             },
             keep: request.keep_alive(),
             survives: false,
+            body: false,
             forwarded: false,
             committed: false,
             status: 0,

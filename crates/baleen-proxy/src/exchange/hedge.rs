@@ -321,7 +321,7 @@ impl Client<'_> {
         let mut want = Want::NOTHING;
         match s.up.resend(again, stream, &second.head) {
             Sending::Going => want.write = true,
-            Sending::Whole if !run.told_end => {
+            Sending::Whole if call.body && !run.told_end => {
                 run.told_end = true;
                 driver.attempt(self.id, run.id, AttemptEvent::RequestEnd);
             }

@@ -78,6 +78,7 @@ impl Client<'_> {
         if let Some(shell) = self.w.directory.borrow().route_shell(binding.route) {
             self.by_settings(&view, shell, &mut call.passed, &mut facts);
         }
+        call.body = facts.body;
         facts.priority = call.passed.priority.unwrap_or(CallFacts::PRIORITY);
         self.w.driver.arrive(self.id, facts);
     }
