@@ -73,7 +73,6 @@ impl Rig {
             *conns += 1;
             self.tell(Input::Attempt(attempt, AttemptEvent::Connected { conn }));
         }
-        self.tell(Input::Attempt(attempt, AttemptEvent::Sending));
         self.tell(Input::Attempt(attempt, AttemptEvent::RequestEnd));
         self.now += 50_000;
         self.tell(Input::Attempt(attempt, AttemptEvent::Head { status: 200, facts: None }));

@@ -88,19 +88,17 @@ pub struct ProbedLoad {
     pub latency_us: u32,
 }
 
-/// What became of an attempt so far. In order: `Connected`, `Sending`, `RequestEnd`, `Head`, `Committed`, `End`; `Failed` may
+/// What became of an attempt so far. In order: `Connected`, `RequestEnd`, `Head`, `Committed`, `End`; `Failed` may
 /// come instead of any, `BodyGone` between any. The request may still be going up when the head arrives. Of an ordinary call
 /// only `Head` and `End` need be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum AttemptEvent {
-    /// A new connection stands. Not told for a reused one.
+    /// A new connection stands. Not told for a reused one. From now on something may have been sent; on a reused one from the
+    /// start. That nothing was after all is told by `Failed`.
     Connected {
         /// The driver's name for it.
         conn: ConnId,
     },
-    /// The first byte is about to be written. Changes nothing and need not be told: something may have been sent from the
-    /// start on a pooled connection, and from `Connected` on a new one. That nothing was after all is told by `Failed`.
-    Sending,
     /// The request was sent whole. Need not be told of one without a body.
     RequestEnd,
     /// A whole, valid, final response head arrived. The core answers `Forward` or retries.

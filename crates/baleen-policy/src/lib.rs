@@ -15,12 +15,15 @@
 //!
 //! | module | idea |
 //! |---|---|
-//! | `core` | calls, attempts and timers of one worker |
+//! | `core` | calls, attempts and timers of one worker; in which order policies apply |
+//! | `params` | every setting, validated |
 //! | `route` | where a name leads, tries, backoff |
 //! | `cluster`, `balance`, `health` | endpoints, which of them is used |
+//! | `limit`, `guard`, `quantile` | what an upstream can take: limits, queue discipline, admission, hedges |
+//! | `poison` | requests under which servers die |
 //! | `pool`, `queue`, `clients` | idle connections, waiting calls, guards of downstreams |
 //! | `fleet` | what all workers together know of an endpoint's health |
-//! | `ledger` | what must be exact across workers |
+//! | `ledger` | what must be exact across workers: slots, retry pools, rates, moving limits |
 //! | `engine`, `flight` | recording and replay |
 //!
 //! Not here: sockets, clocks, configuration files. Tested: beside the code, and by the virtual harness in `tests/`.

@@ -74,7 +74,6 @@ fn round(engine: &mut Engine, ledger: &Ledger, now: u64, conns: &mut u32) {
             event(AttemptEvent::Connected { conn: ConnId { slot: *conns, generation: 0 } });
             *conns += 1;
         }
-        event(AttemptEvent::Sending);
         if client.slot % 4 == 0 {
             tell(engine, Input::Client(client, ClientEvent::Stalled));
             tell(engine, Input::Client(client, ClientEvent::Moved { bytes: 1000 }));

@@ -148,7 +148,6 @@ impl World<'_> {
             let conn = ConnId { slot: c.conns % 4096, generation: c.conns / 4096 };
             self.tell(who, Input::Attempt(attempt, AttemptEvent::Connected { conn }));
         }
-        self.tell(who, Input::Attempt(attempt, AttemptEvent::Sending));
         self.seen.attempts += u32::from(self.late());
         if self.waiting.len() >= self.setup.queue {
             return;

@@ -33,7 +33,6 @@ impl Core {
             match event {
                 AttemptEvent::Head { status, facts } => self.head(cx, at, id.call, status, &facts),
                 AttemptEvent::End { reusable } => self.ended(cx, at, id.call, reusable),
-                AttemptEvent::Sending => {}
                 AttemptEvent::RequestEnd if !self.calls.get(at).facts.body => {}
                 other => self.rarer(&mut cx.erased(), at, other),
             }
@@ -57,7 +56,7 @@ impl Core {
                 self.calls.at(first).replayable = false;
             }
             AttemptEvent::Failed(failure) => self.fail(cx, at, failure, None, true),
-            AttemptEvent::Sending | AttemptEvent::Head { .. } | AttemptEvent::End { .. } => {}
+            AttemptEvent::Head { .. } | AttemptEvent::End { .. } => {}
         }
     }
 
@@ -88,15 +87,16 @@ impl Core {
         call.at.request_ended = true;
         let Core { calls, clusters, routes, .. } = self;
         let call = calls.at(at);
-        let Some(p) = routes.get(call.facts.route.index()).and_then(Option::as_ref) else { return };
-        let p = &p.params;
+        let Some(route) = routes.get(call.facts.route.index()).and_then(Option::as_ref) else {
+            return;
+        };
+        let p = &route.params;
         call.at.clock_from = cx.now;
         call.phase_at = baleen_base::Tick::NEVER;
         call.try_at = cx.now + p.try_timeout;
         let cluster = call.cluster.and_then(|id| clusters.get_mut(id.index())?.as_mut());
-        if let (Some(h), Some(cluster), false) = (&p.hedge, cluster, call.second || call.hedged()) {
-            let after = cluster.guard.hedge_after(cx.now, h);
-            call.hedge_at = after.map_or(baleen_base::Tick::NEVER, |d| cx.now + d);
+        if let (Some(cluster), false) = (cluster, call.hedged()) {
+            call.plan_hedge(cx.now, route, cluster);
         }
         let first = calls.first(at);
         let call = calls.at(first);

@@ -232,7 +232,8 @@ impl Call {
     pub(super) fn plan_hedge(&mut self, now: Tick, route: &Route, cluster: &mut Cluster) {
         // One that was due for an earlier try, or on another route, is not due any more.
         self.hedge_at = Tick::NEVER;
-        if let (Some(h), false, false) = (&route.params.hedge, self.facts.body, self.second) {
+        let sent = !self.facts.body || self.at.request_ended;
+        if let (Some(h), true, false) = (&route.params.hedge, sent, self.second) {
             let after = cluster.guard.hedge_after(now, h);
             self.hedge_at = after.map_or(Tick::NEVER, |d| now + d);
         }

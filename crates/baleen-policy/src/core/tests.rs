@@ -12,10 +12,10 @@ use crate::params::*;
 use crate::*;
 
 mod due;
+mod edges;
 mod hedging;
 mod policies;
 mod random;
-mod review;
 mod same;
 
 pub(super) const ROUTE: RouteId = RouteId(0);
@@ -126,6 +126,19 @@ impl Bench {
         }
     }
 
+    /// The next attempt that starts, whatever else happens before.
+    #[track_caller]
+    fn next_start(&mut self) -> (AttemptId, EndpointId) {
+        for _ in 0..100 {
+            match self.poll() {
+                Some(Action::Start { attempt, endpoint, .. }) => return (attempt, endpoint),
+                Some(_) => {}
+                None => drop(self.wait(ms(300))),
+            }
+        }
+        panic!("nothing starts");
+    }
+
     #[track_caller]
     fn answer(&mut self) -> Refusal {
         match self.poll() {
@@ -149,7 +162,6 @@ impl Bench {
     /// The attempt's ordinary way up to its response head.
     fn upto_head(&mut self, id: AttemptId, conn: u32, status: u16) {
         self.event(id, AttemptEvent::Connected { conn: conn_id(conn) });
-        self.event(id, AttemptEvent::Sending);
         self.event(id, AttemptEvent::RequestEnd);
         self.event(id, AttemptEvent::Head { status, facts: None });
     }
@@ -279,7 +291,6 @@ fn a_post_on_a_pooled_connection_that_dies_is_not_sent_again() {
     b.arrive_with(|f| f.idempotent = false);
     let (id, _, conn) = b.start();
     assert!(conn.is_some());
-    b.event(id, AttemptEvent::Sending);
     b.failed(id, Cause::ReusedConnectionTerminated, Sent::Maybe);
     let r = b.answer();
     assert_eq!(r.denied, Some(RetryDenied::NotIdempotent));
@@ -294,7 +305,6 @@ fn a_failed_try_is_made_again_elsewhere_after_a_wait_and_blamed() {
         b.arrive();
         let (id, first, _) = b.start();
         b.event(id, AttemptEvent::Connected { conn: conn_id(9) });
-        b.event(id, AttemptEvent::Sending);
         b.failed(id, Cause::ConnectionTerminated, Sent::Maybe);
         let told = reports(&b.actions());
         let cause = Cause::ConnectionTerminated;
@@ -317,7 +327,6 @@ fn a_reused_connection_that_died_is_left_for_another_endpoint() {
         b.arrive();
         let (id, first, _) = b.start();
         b.event(id, AttemptEvent::Connected { conn: conn_id(9) });
-        b.event(id, AttemptEvent::Sending);
         b.failed(id, Cause::ReusedConnectionTerminated, Sent::Maybe);
         // At once, and nobody is blamed.
         let (id, second, _) = b.start();
@@ -383,7 +392,6 @@ fn each_timeout_before_the_head() {
     b.arrive();
     let (id, _, _) = b.start();
     b.event(id, AttemptEvent::Connected { conn: conn_id(1) });
-    b.event(id, AttemptEvent::Sending);
     about(b.wait(ms(60_000)), ms(2000));
     let why = Cancel::Timeout(Cause::ResponseTimeout);
     assert_eq!(b.poll(), Some(Action::Cancel { attempt: id, why }));
@@ -419,7 +427,6 @@ fn a_body_has_the_idle_timeout_and_the_head_counts_from_its_end() {
     b.arrive_with(|f| f.body = true);
     let (id, _, _) = b.start();
     b.event(id, AttemptEvent::Connected { conn: conn_id(1) });
-    b.event(id, AttemptEvent::Sending);
     for _ in 0..5 {
         assert_eq!(b.wait(ms(9_000)), ms(9_000), "no timeout while bytes move");
         b.event(id, AttemptEvent::Progress);
@@ -444,7 +451,6 @@ fn a_body_that_is_gone_forbids_a_retry_after_a_timeout_too() {
     b.arrive_with(|f| f.body = true);
     let (id, _, _) = b.start();
     b.event(id, AttemptEvent::Connected { conn: conn_id(1) });
-    b.event(id, AttemptEvent::Sending);
     b.event(id, AttemptEvent::BodyGone);
     b.event(id, AttemptEvent::RequestEnd);
     b.wait(ms(60_000));
@@ -461,7 +467,6 @@ fn an_early_response_while_the_body_goes_up() {
     b.arrive_with(|f| f.body = true);
     let (id, _, _) = b.start();
     b.event(id, AttemptEvent::Connected { conn: conn_id(1) });
-    b.event(id, AttemptEvent::Sending);
     b.event(id, AttemptEvent::Head { status: 413, facts: None });
     assert_eq!(b.poll(), Some(Action::Forward { attempt: id }));
     b.event(id, AttemptEvent::Committed);
@@ -701,7 +706,6 @@ fn successes_are_told_while_watched_only() {
     b.verdict(EndpointId(1), Verdict::Watch);
     b.arrive();
     let (id, _, _) = b.start();
-    b.event(id, AttemptEvent::Sending);
     b.event(id, AttemptEvent::Head { status: 500, facts: None });
     b.event(id, AttemptEvent::Committed);
     b.event(id, AttemptEvent::End { reusable: true });
@@ -788,7 +792,6 @@ fn an_endpoint_that_hangs_is_avoided_also_when_downstreams_are_impatient() {
             if conn.is_none() {
                 b.event(id, AttemptEvent::Connected { conn: conn_id(i) });
             }
-            b.event(id, AttemptEvent::Sending);
             b.now = b.now + ms(2);
             b.event(id, AttemptEvent::Head { status: 200, facts: None });
             b.finish(id, true);

@@ -51,8 +51,8 @@
 //! endpoint (`windows.rs`). A report costs the same however many endpoints there are; a look at a cluster goes over its
 //! endpoints, once a second. Quarantines: `quarantine.rs`.
 //!
-//! Scope: process. Sources: Finagle `FailureAccrualPolicy`, linkerd 1 failure accrual; Envoy outlier detection
-//! (`docs/root/intro/arch_overview/upstream/outlier.rst`).
+//! Scope: process. Sources: Finagle `FailureAccrualPolicy`, linkerd 1 failure accrual; Envoy's page on
+//! outlier detection in its architecture overview.
 //!
 //! Not here: what a worker does with a verdict (`health.rs`). Tested: `tests.rs` beside this, and the virtual harness.
 

@@ -15,7 +15,6 @@ use crate::{Action, AttemptEvent, CallFacts, ClientEvent, Input};
 
 pub(super) const INPUT: u8 = 0;
 pub(super) const ARRIVE: u8 = 1;
-pub(super) const SENDING: u8 = 2;
 pub(super) const REQUEST_END: u8 = 3;
 pub(super) const HEAD: u8 = 4;
 pub(super) const COMMITTED: u8 = 5;
@@ -132,10 +131,9 @@ impl<'a> Reader<'a> {
         match tag {
             INPUT => Some(Entry::Input(self.tick()?, self.any()?)),
             ARRIVE => Some(Entry::Input(self.tick()?, Input::Arrive(self.facts()?))),
-            SENDING..=PROGRESS => {
+            REQUEST_END..=PROGRESS => {
                 let (now, id) = (self.tick()?, self.attempt()?);
                 let event = match tag {
-                    SENDING => AttemptEvent::Sending,
                     REQUEST_END => AttemptEvent::RequestEnd,
                     HEAD => AttemptEvent::Head { status: self.small()?, facts: None },
                     COMMITTED => AttemptEvent::Committed,

@@ -184,7 +184,6 @@ fn put_attempt_event(
 ) {
     let tag = match event {
         AttemptEvent::Connected { .. } => CONNECTED,
-        AttemptEvent::Sending => SENDING,
         AttemptEvent::RequestEnd => REQUEST_END,
         AttemptEvent::Head { facts: None, .. } => HEAD,
         AttemptEvent::Committed => COMMITTED,

@@ -417,7 +417,6 @@ impl<'a> World<'a> {
             if c.dead || self.rng.unit() < 0.5 {
                 return self.fail(w, id, Cause::ConnectionStale, Sent::Nothing);
             }
-            self.attempt(w, id, AttemptEvent::Sending);
             return self.fail(w, id, Cause::ReusedConnectionTerminated, Sent::Maybe);
         }
         self.send(w, id);
@@ -455,7 +454,6 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, w: u16, id: AttemptId) {
-        self.attempt(w, id, AttemptEvent::Sending);
         self.attempt(w, id, AttemptEvent::RequestEnd);
         if let Some(run) = self.workers[w as usize].attempts.get(&id) {
             let server = run.server;

@@ -24,7 +24,6 @@ fn two(b: &mut Bench) -> (CallId, AttemptId, AttemptId) {
     let call = b.arrive();
     let (first, one, _) = b.start();
     b.event(first, AttemptEvent::Connected { conn: conn_id(1) });
-    b.event(first, AttemptEvent::Sending);
     b.event(first, AttemptEvent::RequestEnd);
     about(b.wait(ms(500)), ms(10));
     let (second, other, _) = b.start();

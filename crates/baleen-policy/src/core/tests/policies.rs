@@ -7,18 +7,6 @@ fn refusals(b: &mut Bench) -> Vec<Refusal> {
     b.actions().into_iter().filter_map(answer).collect()
 }
 
-/// The next attempt that starts, whatever else happens before.
-fn next_start(b: &mut Bench) -> (AttemptId, EndpointId) {
-    for _ in 0..100 {
-        match b.poll() {
-            Some(Action::Start { attempt, endpoint, .. }) => return (attempt, endpoint),
-            Some(_) => {}
-            None => drop(b.wait(ms(300))),
-        }
-    }
-    panic!("nothing starts");
-}
-
 /// One whole call, answered with this status.
 fn call(b: &mut Bench, status: u16) {
     b.arrive();
@@ -325,11 +313,11 @@ fn a_call_that_would_be_refused_goes_another_routes_way_once() {
     b.event(id, AttemptEvent::Connected { conn: conn_id(1) });
     b.failed(id, Cause::ResponseInvalid, Sent::Maybe);
     for _ in 0..2 {
-        let (id, _) = next_start(&mut b);
+        let (id, _) = b.next_start();
         b.failed(id, Cause::ResponseInvalid, Sent::Maybe);
     }
     assert_eq!(b.count(|e| matches!(e, Event::FellBack { route: ROUTE, to: OTHER, .. })), 1);
-    let (id, ep) = next_start(&mut b);
+    let (id, ep) = b.next_start();
     assert_eq!((ep, id.nth), (EndpointId(50), 4));
     b.failed(id, Cause::ConnectRefused, Sent::Nothing);
     b.wait(ms(300));

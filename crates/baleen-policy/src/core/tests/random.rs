@@ -118,8 +118,7 @@ fn attempt_event(event: u8, conn: u32, status: u16, sent: bool, more: u32) -> At
     };
     let sent = if sent { Sent::Maybe } else { Sent::Nothing };
     match event {
-        0 => AttemptEvent::Connected { conn: conn_id(conn) },
-        1 => AttemptEvent::Sending,
+        0 | 1 => AttemptEvent::Connected { conn: conn_id(conn) },
         2 => AttemptEvent::RequestEnd,
         3 | 4 => AttemptEvent::Head { status, facts: head_facts(more) },
         5 => AttemptEvent::Committed,

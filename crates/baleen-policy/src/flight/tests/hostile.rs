@@ -84,7 +84,6 @@ pub(super) fn rich(balance: params::Balance, entries: usize) -> Engine {
             let conn = ConnId { slot: i, generation: 1 };
             for ev in [
                 AttemptEvent::Connected { conn },
-                AttemptEvent::Sending,
                 AttemptEvent::RequestEnd,
                 AttemptEvent::Head { status: if i % 17 == 0 { 503 } else { 200 }, facts: None },
                 AttemptEvent::Committed,

@@ -1,20 +1,8 @@
-//! What a review found: calls that end in unusual ways, limits seen by several workers, leases and times at the edges.
+//! At the edges: calls that end in unusual ways, limits seen by several workers, leases and times at the edges.
 
 use super::*;
 
 const OTHER: RouteId = RouteId(1);
-
-/// The next attempt that starts, whatever else happens before.
-fn next_start(b: &mut Bench) -> (AttemptId, EndpointId) {
-    for _ in 0..100 {
-        match b.poll() {
-            Some(Action::Start { attempt, endpoint, .. }) => return (attempt, endpoint),
-            Some(_) => {}
-            None => drop(b.wait(ms(300))),
-        }
-    }
-    panic!("nothing starts");
-}
 
 fn with_fallback(set: impl FnOnce(&mut RouteParams, &mut RouteParams)) -> Bench {
     let mut b = Bench::new(3, |_, _| {});
@@ -40,15 +28,14 @@ fn with_fallback(set: impl FnOnce(&mut RouteParams, &mut RouteParams)) -> Bench 
     b
 }
 
-/// 01: what may have been done already is not done again elsewhere.
+/// What may have been done already is not done again elsewhere.
 #[test]
-fn r01_a_post_that_may_have_been_done_is_not_sent_to_the_fallback() {
+fn a_post_that_may_have_been_done_is_not_sent_to_the_fallback() {
     for by_timeout in [false, true] {
         let mut b = with_fallback(|_, _| {});
         b.arrive_with(|f| f.idempotent = false);
         let (id, _, _) = b.start();
         b.event(id, AttemptEvent::Connected { conn: conn_id(1) });
-        b.event(id, AttemptEvent::Sending);
         b.event(id, AttemptEvent::RequestEnd);
         if by_timeout {
             b.wait(ms(10_000));
@@ -60,13 +47,13 @@ fn r01_a_post_that_may_have_been_done_is_not_sent_to_the_fallback() {
     }
 }
 
-/// 02: poison doesn't walk on through the fallback.
+/// Poison doesn't walk on through the fallback.
 #[test]
-fn r02_poison_does_not_go_to_the_fallback() {
+fn poison_does_not_go_to_the_fallback() {
     let mut b = with_fallback(|_, _| {});
     b.arrive_with(|f| f.fingerprint = 7);
     for _ in 0..2 {
-        let (id, _) = next_start(&mut b);
+        let (id, _) = b.next_start();
         b.event(id, AttemptEvent::Connected { conn: conn_id(1) });
         b.failed(id, Cause::ConnectionTerminated, Sent::Maybe);
     }
@@ -75,13 +62,13 @@ fn r02_poison_does_not_go_to_the_fallback() {
     assert!(acts.iter().any(|a| matches!(a, Action::Answer { refusal, .. } if refusal.denied == Some(RetryDenied::Poison))));
 }
 
-/// 02b: the same when the time runs out and there was no quarantine (fingerprint 0).
+/// The same when the time runs out and there was no quarantine (fingerprint 0).
 #[test]
-fn r02b_poison_without_fingerprint() {
+fn poison_without_fingerprint() {
     let mut b = with_fallback(|_, _| {});
     b.arrive();
     for _ in 0..2 {
-        let (id, _) = next_start(&mut b);
+        let (id, _) = b.next_start();
         b.event(id, AttemptEvent::Connected { conn: conn_id(1) });
         b.failed(id, Cause::ConnectionTerminated, Sent::Maybe);
     }
@@ -147,9 +134,9 @@ fn two_workers(a: Adaptive) -> Two {
     t
 }
 
-/// 03: the limit is one for the process: a worker that has nothing in flight must see that it grew.
+/// The limit is one for the process: a worker that has nothing in flight must see that it grew.
 #[test]
-fn r03_a_worker_without_attempts_sees_the_limit_that_others_moved_up() {
+fn a_worker_without_attempts_sees_the_limit_that_others_moved_up() {
     let aimd = Aimd { initial: 2, min: 1, max: 100, ..Aimd::default() };
     let mut t = two_workers(Adaptive::Aimd(aimd));
     let call = || Input::Arrive(CallFacts::new(ROUTE, TARGET));
@@ -174,9 +161,9 @@ fn r03_a_worker_without_attempts_sees_the_limit_that_others_moved_up() {
     assert_eq!(got, 1, "in flight {}, limit {limit}: worker 1 waits", t.ledger.in_flight(CLUSTER));
 }
 
-/// 03b: and one that others moved down.
+/// And one that others moved down.
 #[test]
-fn r03b_a_worker_sees_the_limit_that_others_moved_down() {
+fn a_worker_sees_the_limit_that_others_moved_down() {
     let aimd = Aimd { initial: 50, min: 1, max: 100, ..Aimd::default() };
     let mut t = two_workers(Adaptive::Aimd(aimd));
     let call = || Input::Arrive(CallFacts::new(ROUTE, TARGET));
@@ -197,9 +184,9 @@ fn r03b_a_worker_sees_the_limit_that_others_moved_down() {
     assert!(started <= limit, "{started} in flight, the limit is {limit}");
 }
 
-/// 04: newest first: who comes now is served next, however long the oldest waits.
+/// Newest first: who comes now is served next, however long the oldest waits.
 #[test]
-fn r04_in_a_lifo_queue_the_wait_of_the_oldest_says_nothing() {
+fn in_a_lifo_queue_the_wait_of_the_oldest_says_nothing() {
     let mut b = Bench::new(1, |_, c| {
         (c.concurrency, c.codel) = (1, None);
         c.queue_order = QueueOrder::AdaptiveLifo;
@@ -236,9 +223,9 @@ fn r04_in_a_lifo_queue_the_wait_of_the_oldest_says_nothing() {
     assert_eq!(next.call, last);
 }
 
-/// 05: calls that wait because all endpoints are full go to one that joins, or comes back.
+/// Calls that wait because all endpoints are full go to one that joins, or comes back.
 #[test]
-fn r05_who_waits_for_full_endpoints_goes_to_one_that_joins_or_comes_back() {
+fn who_waits_for_full_endpoints_goes_to_one_that_joins_or_comes_back() {
     for joins in [true, false] {
         let mut b = Bench::new(if joins { 1 } else { 2 }, |_, c| c.endpoint_concurrency = 1);
         if !joins {
@@ -260,9 +247,9 @@ fn r05_who_waits_for_full_endpoints_goes_to_one_that_joins_or_comes_back() {
     }
 }
 
-/// 06: a route that doesn't hedge doesn't, also for what comes from one that does.
+/// A route that doesn't hedge doesn't, also for what comes from one that does.
 #[test]
-fn r06_no_hedge_on_a_route_without_hedges() {
+fn no_hedge_on_a_route_without_hedges() {
     let mut b = with_fallback(|r, _| {
         r.hedge = Some(Hedge { quantile: Share::percent(95), min: ms(100) });
         r.tries = 1;
@@ -278,18 +265,17 @@ fn r06_no_hedge_on_a_route_without_hedges() {
     let (id, _, _) = b.start();
     b.event(id, AttemptEvent::Connected { conn: conn_id(1) });
     b.failed(id, Cause::ResponseInvalid, Sent::Maybe);
-    let (id, ep) = next_start(&mut b);
+    let (id, ep) = b.next_start();
     assert!(ep.0 >= 50);
     b.event(id, AttemptEvent::Connected { conn: conn_id(2) });
-    b.event(id, AttemptEvent::Sending);
     b.event(id, AttemptEvent::RequestEnd);
     b.wait(ms(1000));
     assert_eq!(b.count(|e| matches!(e, Event::HedgeStarted { .. })), 0);
 }
 
-/// 07: who waits and has no time left doesn't get the slot.
+/// Who waits and has no time left doesn't get the slot.
 #[test]
-fn r07_who_has_no_time_left_does_not_get_a_slot() {
+fn who_has_no_time_left_does_not_get_a_slot() {
     let mut b = Bench::new(1, |_, c| (c.concurrency, c.queue_timeout) = (1, ms(10_000)));
     b.arrive();
     let (id, _, _) = b.start();
@@ -305,9 +291,9 @@ fn r07_who_has_no_time_left_does_not_get_a_slot() {
     assert!(!acts.iter().any(|a| matches!(a, Action::Start { .. })), "{acts:?}");
 }
 
-/// 08: a hedge at the 95 % quantile goes beside 5 % of calls, not beside 10 %.
+/// A hedge at the 95 % quantile goes beside 5 % of calls, not beside 10 %.
 #[test]
-fn r08_the_quantile_is_that_of_calls_and_not_of_winners() {
+fn the_quantile_is_that_of_calls_and_not_of_winners() {
     let mut b = Bench::new(4, |r, _| {
         r.hedge = Some(Hedge { quantile: Share::percent(95), min: ms(1) });
         r.pool.share_ppm = 1_000_000;
@@ -320,7 +306,6 @@ fn r08_the_quantile_is_that_of_calls_and_not_of_winners() {
         b.arrive();
         let (first, _, _) = b.start();
         b.event(first, AttemptEvent::Connected { conn: conn_id(1) });
-        b.event(first, AttemptEvent::Sending);
         b.event(first, AttemptEvent::RequestEnd);
         let ends = b.now + draw();
         let left = ends.since(b.now);
@@ -330,7 +315,6 @@ fn r08_the_quantile_is_that_of_calls_and_not_of_winners() {
             let (second, _, _) = b.start();
             hedges += u32::from(n >= 2000);
             b.event(second, AttemptEvent::Connected { conn: conn_id(2) });
-            b.event(second, AttemptEvent::Sending);
             b.event(second, AttemptEvent::RequestEnd);
             let other = b.now + draw();
             if other < ends {
@@ -351,9 +335,9 @@ fn r08_the_quantile_is_that_of_calls_and_not_of_winners() {
     assert!(share < 0.065, "{share}");
 }
 
-/// 09: what one attempt was told doesn't speak for the endpoint of the other.
+/// What one attempt was told doesn't speak for the endpoint of the other.
 #[test]
-fn r09_pushback_of_a_hedge_that_ended_is_not_that_of_the_other() {
+fn pushback_of_a_hedge_that_ended_is_not_that_of_the_other() {
     let mut b = Bench::new(4, |r, _| {
         r.hedge = Some(Hedge { quantile: Share::percent(95), min: ms(10) });
         r.pool.floor_per_second = 10;
@@ -367,7 +351,6 @@ fn r09_pushback_of_a_hedge_that_ended_is_not_that_of_the_other() {
     b.arrive();
     let (first, _, _) = b.start();
     b.event(first, AttemptEvent::Connected { conn: conn_id(1) });
-    b.event(first, AttemptEvent::Sending);
     b.event(first, AttemptEvent::RequestEnd);
     b.wait(ms(500));
     let (second, _, _) = b.start();
@@ -375,12 +358,12 @@ fn r09_pushback_of_a_hedge_that_ended_is_not_that_of_the_other() {
     b.event(second, AttemptEvent::Head { status: 503, facts: Some(facts) });
     b.actions();
     b.failed(first, Cause::ConnectionTerminated, Sent::Maybe);
-    next_start(&mut b);
+    b.next_start();
 }
 
-/// 10: counts of what nobody asks for don't overflow.
+/// Counts of what nobody asks for don't overflow.
 #[test]
-fn r10_tallies_of_a_cluster_without_windows_are_not_counted_for_ever() {
+fn tallies_of_a_cluster_without_windows_are_not_counted_for_ever() {
     let mut b = Bench::new(1, |_, _| {});
     for _ in 0..3 {
         b.arrive();
@@ -391,9 +374,9 @@ fn r10_tallies_of_a_cluster_without_windows_are_not_counted_for_ever() {
     assert_eq!(b.core.clusters[0].as_ref().unwrap().eps[0].tally.ok, 0);
 }
 
-/// 11: deaths of different endpoints: A, B, A are two.
+/// Deaths of different endpoints: A, B, A are two.
 #[test]
-fn r11_deaths_count_different_endpoints() {
+fn deaths_count_different_endpoints() {
     let mut d = super::super::call::Deaths::default();
     for e in [1, 2, 1] {
         d.died(EndpointId(e), false);
@@ -401,26 +384,26 @@ fn r11_deaths_count_different_endpoints() {
     assert_eq!(d.count, 2);
 }
 
-/// 12: an attempt of the fallback is not the call's first.
+/// An attempt of the fallback is not the call's first.
 #[test]
-fn r12_the_fallbacks_attempt_says_that_it_is_not_the_first() {
+fn the_fallbacks_attempt_says_that_it_is_not_the_first() {
     let mut b = with_fallback(|r, _| r.tries = 1);
     b.arrive();
     let (id, _, _) = b.start();
     b.failed(id, Cause::ResponseInvalid, Sent::Maybe);
-    let (id, _) = next_start(&mut b);
+    let (id, _) = b.next_start();
     assert!(b.core.attempt_facts(id).unwrap().try_number > 1);
 }
 
-/// 14: a storm of deaths is not one bad request: the fleet's bound counts, and a worker alone begins no quarantine.
+/// A storm of deaths is not one bad request: the fleet's bound counts, and a worker alone begins no quarantine.
 #[test]
-fn r14_a_storm_of_deaths_quarantines_no_more_than_the_fleet_says() {
+fn a_storm_of_deaths_quarantines_no_more_than_the_fleet_says() {
     let mut b = Bench::new(5, |r, _| r.pool.floor_per_second = 1000);
     for f in 1..=40u32 {
         b.now = b.now + ms(10);
         b.arrive_with(|c| c.fingerprint = f);
         for _ in 0..2 {
-            let (id, _) = next_start(&mut b);
+            let (id, _) = b.next_start();
             b.event(id, AttemptEvent::Connected { conn: conn_id(1) });
             b.failed(id, Cause::ConnectionTerminated, Sent::Maybe);
         }
@@ -435,9 +418,9 @@ fn r14_a_storm_of_deaths_quarantines_no_more_than_the_fleet_says() {
     assert!(refused <= 16, "{refused} pages are refused");
 }
 
-/// 15: a hedge of a call under which a pooled connection died takes a new one, too.
+/// A hedge of a call under which a pooled connection died takes a new one, too.
 #[test]
-fn r15_after_a_death_on_a_pooled_connection_the_hedge_takes_a_new_one() {
+fn after_a_death_on_a_pooled_connection_the_hedge_takes_a_new_one() {
     let mut b = Bench::new(3, |r, _| {
         r.hedge = Some(Hedge { quantile: Share::percent(95), min: ms(10) });
         r.pool.floor_per_second = 10;
@@ -458,7 +441,6 @@ fn r15_after_a_death_on_a_pooled_connection_the_hedge_takes_a_new_one() {
     b.arrive();
     let (id, _, conn) = b.start();
     assert!(conn.is_some());
-    b.event(id, AttemptEvent::Sending);
     b.failed(id, Cause::ReusedConnectionTerminated, Sent::Maybe);
     let mut conns = Vec::new();
     for _ in 0..20 {
@@ -474,15 +456,14 @@ fn r15_after_a_death_on_a_pooled_connection_the_hedge_takes_a_new_one() {
     assert_eq!(conns, [None, None]);
 }
 
-/// 16: a head that overtakes the end of an upload says nothing about how long the upstream takes.
+/// A head that overtakes the end of an upload says nothing about how long the upstream takes.
 #[test]
-fn r16_a_slow_upload_does_not_lower_the_moving_limit() {
+fn a_slow_upload_does_not_lower_the_moving_limit() {
     let aimd = Aimd { initial: 20, min: 1, max: 100, ..Aimd::default() };
     let mut b = Bench::new(1, |_, c| c.adaptive = Some(Adaptive::Aimd(aimd)));
     b.arrive_with(|f| f.body = true);
     let (id, _, _) = b.start();
     b.event(id, AttemptEvent::Connected { conn: conn_id(1) });
-    b.event(id, AttemptEvent::Sending);
     b.now = b.now + ms(6_000);
     b.event(id, AttemptEvent::Progress);
     b.event(id, AttemptEvent::Head { status: 200, facts: None });
