@@ -12,7 +12,7 @@ use baleen_policy::params::{CLUSTERS_MAX, ClusterParams, Peer, ROUTES_MAX, Route
 use crate::cluster::{self, ClusterLayer};
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::endpoint::Endpoint;
-use crate::files::Files;
+use crate::files::{Files, Together};
 use crate::listener::{self, Listener, ReadListener};
 use crate::name;
 use crate::nearest::nearest;
@@ -233,6 +233,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) broken: bool,
     /// Where further files are read from.
     pub(crate) disk: &'a dyn Files,
+    /// Only names, clusters and their policies are wanted: others say who calls and who is there.
+    pub(crate) mesh: bool,
 }
 
 /// Makes a configuration of a tree.
@@ -288,9 +290,9 @@ pub(crate) fn read(
         root: asked.root.clone(),
         zone,
         peers,
-        no_listener,
-        listeners_whole,
-        has_namer: has("namer").is_some(),
+        no_listener: no_listener && !asked.mesh,
+        listeners_whole: listeners_whole && !asked.mesh,
+        has_namer: has("namer").is_some() || asked.mesh,
         admin,
         listeners,
         services_dir,
@@ -491,6 +493,32 @@ fn not_a_name(def: &Def, key: &str, place: &Place, wrong: Wrong) -> Diagnostic {
         Some(near) => error.label(wrong.label).hint(format!("did you mean `{near}`?")),
         None => error.label(wrong.label).maybe_hint(wrong.hint),
     }
+}
+
+/// Reads names, clusters and their policies alone. What a run in which others say who calls and who is there leaves aside is
+/// read, but not kept: listeners, the admin server, the namer, endpoints. With a list of that for people.
+pub fn read_mesh(
+    files: &dyn Files,
+    together: &Together,
+    root: &Place,
+    findings: &mut Findings,
+) -> (Option<Config>, Vec<String>) {
+    let asked = Asked { root, broken: together.broken, disk: files, mesh: true };
+    let names = together.sources.iter().map(|s| s.name.clone()).collect();
+    let Some(mut config) = read(&together.table, &asked, names, findings) else {
+        return (None, Vec::new());
+    };
+    let mut left = Vec::new();
+    left.extend(config.listeners.iter().map(|l| format!("listener {}", l.listen)));
+    let admin = together.table.iter().any(|e| e.key == "admin");
+    left.extend(config.admin.filter(|_| admin).map(|addr| format!("admin server {addr}")));
+    let dir = config.services_dir.take();
+    left.extend(dir.map(|dir| format!("files namer {}", dir.display())));
+    for (cluster, endpoints) in std::mem::take(&mut config.endpoints) {
+        left.push(format!("{} endpoints of cluster {cluster}", endpoints.len()));
+    }
+    (config.admin, config.listeners) = (None, Vec::new());
+    (Some(config), left)
 }
 
 /// Where the first file begins, for what is said of the whole.

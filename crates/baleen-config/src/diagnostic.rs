@@ -143,7 +143,7 @@ impl Diagnostic {
 
 /// Collects diagnostics while files are read.
 #[derive(Debug, Default)]
-pub(crate) struct Findings {
+pub struct Findings {
     list: Vec<Diagnostic>,
     more: usize,
     errors: usize,
@@ -152,7 +152,8 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+    /// Adds one, unless it is there; of more than [`DIAGNOSTICS_MAX`] the errors are kept.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
         let is_error = diagnostic.severity == Severity::Error;
         if self.list.contains(&diagnostic) {
             return;
@@ -171,7 +172,7 @@ impl Findings {
     }
 
     /// A mistake in the form of a file. Only the first of a line is kept.
-    pub(crate) fn push_broken(&mut self, diagnostic: Diagnostic) {
+    pub fn push_broken(&mut self, diagnostic: Diagnostic) {
         let line = (Arc::clone(&diagnostic.place.source), diagnostic.line_column().0);
         if !self.broken.contains(&line) && self.broken.len() < DIAGNOSTICS_MAX {
             self.broken.push(line);
@@ -181,16 +182,20 @@ impl Findings {
     }
 
     /// Whether more would only be counted.
-    pub(crate) fn is_full(&self) -> bool {
+    #[must_use]
+    pub fn is_full(&self) -> bool {
         self.errors > 2 * DIAGNOSTICS_MAX
     }
 
-    pub(crate) fn has_errors(&self) -> bool {
+    /// Whether there was an error.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
         self.errors > 0
     }
 
     /// In order of files (as they were read) and lines; errors and warnings mixed.
-    pub(crate) fn finish(mut self, files: &[Arc<Source>]) -> Vec<Diagnostic> {
+    #[must_use]
+    pub fn finish(mut self, files: &[Arc<Source>]) -> Vec<Diagnostic> {
         let mut seen = Vec::new();
         self.list.retain(|d| {
             // The mistake in form was the first to be found in its line.
@@ -201,7 +206,8 @@ impl Findings {
             keep
         });
         let order = |d: &Diagnostic| {
-            let file = files.iter().position(|s| s.name == d.place.source.name);
+            let same = files.iter().position(|s| Arc::ptr_eq(s, &d.place.source));
+            let file = same.or_else(|| files.iter().position(|s| s.name == d.place.source.name));
             (file.unwrap_or(files.len()), d.place.span.start)
         };
         self.list.sort_by_key(order);

@@ -58,23 +58,43 @@ impl Files for Memory {
 }
 
 /// All files of a configuration.
-#[derive(Debug)]
-pub(crate) struct Together {
+#[derive(Debug, Default)]
+pub struct Together {
     /// What they say together.
-    pub(crate) table: Table,
+    pub table: Table,
     /// In the order they were read; the first is the one asked for.
-    pub(crate) sources: Vec<Arc<Source>>,
+    pub sources: Vec<Arc<Source>>,
     /// At least one is not TOML: what is missing may be in its broken part.
-    pub(crate) broken: bool,
+    pub broken: bool,
 }
 
-/// Reads a file and all it includes.
-pub(crate) fn read(files: &dyn Files, path: &Path, findings: &mut Findings) -> Together {
+/// Reads a file and all it includes. `asked` is where another file names it, if one does.
+pub fn read(
+    files: &dyn Files,
+    path: &Path,
+    asked: Option<&Place>,
+    findings: &mut Findings,
+) -> Together {
     let mut reading =
         Reading { files, findings, sources: Vec::new(), open: Vec::new(), broken: false };
-    let table = reading.file(path, None).unwrap_or_default();
+    let table = reading.file(path, asked).unwrap_or_default();
     let Reading { sources, broken, .. } = reading;
     Together { table, sources, broken }
+}
+
+/// Reads a file that can not include others.
+pub fn read_alone(files: &dyn Files, path: &Path, findings: &mut Findings) -> Together {
+    let reading = Reading { files, findings, sources: Vec::new(), open: Vec::new(), broken: false };
+    match reading.text(path, None) {
+        Ok(source) => {
+            let (table, broken) = tree::parse(&source, reading.findings);
+            Together { table, sources: vec![source], broken }
+        }
+        Err(error) => {
+            reading.findings.push(*error);
+            Together { broken: true, ..Together::default() }
+        }
+    }
 }
 
 struct Reading<'a> {

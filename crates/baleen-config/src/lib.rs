@@ -25,6 +25,7 @@ mod nearest;
 mod number;
 mod policies;
 mod reader;
+pub mod reading;
 mod reference;
 mod render;
 mod retry;
@@ -49,9 +50,9 @@ pub use files::{Disk, FILE_BYTES_MAX, FILES_MAX, Files, INCLUDE_DEPTH_MAX, Memor
 pub use listener::{AccessLog, HeadLimits, Listener, Protocol, Rule};
 pub use name::{HostPattern, LABEL_BYTES_MAX, NAME_BYTES_MAX, NameTemplate, is_label};
 pub use policies::policies_markdown;
-pub use reference::{defaults_of, defaults_toml, reference_markdown};
+pub use reference::{defaults_of, defaults_toml, reference_markdown, reference_of};
 pub use render::{Look, render, summary, to_json};
-pub use schema::schema_json;
+pub use schema::{schema_json, schema_of};
 pub use shell::{
     ANSWER_BYTES_MAX, ClusterShell, KeySource, Methods, Network, RouteShell, Stale, StaticAnswer,
     Sticky, zone_hash,
@@ -74,10 +75,10 @@ pub fn load(path: &Path) -> Loaded {
 /// Reads a configuration and what it includes.
 pub fn load_from(files: &dyn Files, path: &Path) -> Loaded {
     let mut findings = diagnostic::Findings::default();
-    let read = files::read(files, path, &mut findings);
+    let read = files::read(files, path, None, &mut findings);
     let root = config::root_place(&read.sources, path);
     let names = read.sources.iter().map(|s| s.name.clone()).collect();
-    let asked = config::Asked { root: &root, broken: read.broken, disk: files };
+    let asked = config::Asked { root: &root, broken: read.broken, disk: files, mesh: false };
     let config = config::read(&read.table, &asked, names, &mut findings);
     let diagnostics = findings.finish(&read.sources);
     match config {

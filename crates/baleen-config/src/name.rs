@@ -23,7 +23,7 @@ pub fn is_label(text: &str) -> bool {
 }
 
 /// Checks the name of a cluster.
-pub(crate) fn label(text: &str) -> Result<String, Wrong> {
+pub fn label(text: &str) -> Result<String, Wrong> {
     if is_label(text) {
         return Ok(text.to_owned());
     }
@@ -36,20 +36,23 @@ pub(crate) fn label(text: &str) -> Result<String, Wrong> {
 }
 
 /// Checks a logical name: `/` and labels, such as `/svc/images`.
-pub(crate) fn logical(text: &str) -> Result<String, Wrong> {
+pub fn logical(text: &str) -> Result<String, Wrong> {
     let segments = text.strip_prefix('/').map(|rest| rest.split('/').all(is_label));
     if segments == Some(true) && text.len() <= NAME_BYTES_MAX {
         return Ok(text.to_owned());
     }
     let wrong = Wrong::new("expected a logical name such as \"/svc/images\"");
     Err(match text.trim_matches('/') {
-        name if is_label(name) => wrong.hint(format!("did you mean \"/svc/{name}\"?")),
+        name if is_label(name) && name != "svc" => {
+            wrong.hint(format!("did you mean \"/svc/{name}\"?"))
+        }
         _ => wrong,
     })
 }
 
 /// The cluster that a logical name of the form `/svc/NAME` leads to when nothing else is said.
-pub(crate) fn cluster_of(logical: &str) -> Option<&str> {
+#[must_use]
+pub fn cluster_of(logical: &str) -> Option<&str> {
     logical.strip_prefix(SERVICES).filter(|name| is_label(name))
 }
 

@@ -6,10 +6,7 @@
 const WORD_MAX: usize = 64;
 
 /// The candidate that is most likely meant, if any is near enough: at most a third of its letters differ.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > WORD_MAX {
         return None;
     }

@@ -4,11 +4,12 @@
 //! list and the code that uses it can not drift. Tested: in `tests/mistakes.rs`.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use baleen_policy::params::Share;
 
-use crate::diagnostic::{Diagnostic, Findings};
+use crate::diagnostic::{Diagnostic, Findings, Severity};
 use crate::nearest::nearest;
 use crate::number;
 use crate::span::{At, Place};
@@ -20,25 +21,28 @@ use crate::value::{self, Wrong, show_duration, show_size};
 const NUMBERS_MAX: usize = 256;
 
 /// What stands where a table or a word may.
-pub(crate) enum TableOrWord<'a> {
+pub enum TableOrWord<'a> {
+    /// A table.
     Table(&'a Table, &'a Place),
+    /// One of the words.
     Word(At<&'a str>),
     /// A string that is none of the words, where a value may stand for one setting.
     Value(At<&'a str>),
 }
 
 /// Reads one table.
-pub(crate) struct Reader<'a, 'f> {
+pub struct Reader<'a, 'f> {
     def: &'static Def,
     table: &'a Table,
-    pub(crate) findings: &'f mut Findings,
+    /// What is wrong so far.
+    pub findings: &'f mut Findings,
     asked: Vec<&'static str>,
 }
 
 impl<'a, 'f> Reader<'a, 'f> {
     /// Starts on a table. Unknown keys and missing ones are reported at once; `header` is where the table begins. `named`
     /// is the name of the table, when it is one whose name people choose.
-    pub(crate) fn new(
+    pub fn new(
         def: &'static Def,
         table: &'a Table,
         header: &Place,
@@ -76,7 +80,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// In debug builds: every setting of the list was asked for.
-    pub(crate) fn done(self) {
+    pub fn done(self) {
         for key in self.def.keys {
             debug_assert!(
                 self.asked.contains(&key.name),
@@ -95,7 +99,12 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// Warns of settings that the kind chosen in the same table does not have.
-    pub(crate) fn only_for(&mut self, kind: Option<&At<&'static str>>) {
+    pub fn only_for(&mut self, kind: Option<&At<&'static str>>) {
+        self.only_for_as(kind, Severity::Warning);
+    }
+
+    /// The same, with this severity.
+    pub fn only_for_as(&mut self, kind: Option<&At<&'static str>>, severity: Severity) {
         let Some(kind) = kind else { return };
         for entry in self.table {
             let Some(key) = self.def.key(&entry.key) else { continue };
@@ -107,12 +116,19 @@ impl<'a, 'f> Reader<'a, 'f> {
             let title = format!("`{}` has no effect", key.name);
             let label = format!("only {} {has} it", kinds.join(" and "));
             let warning = Diagnostic::warning(&entry.node.place, title).label(label);
+            let warning = Diagnostic { severity, ..warning };
             self.findings.push(warning.related(&kind.place, "this kind has not"));
         }
     }
 
+    /// Whether a key is there, be its value wrong.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.table.iter().any(|e| e.key == name)
+    }
+
     /// The value of a key as it is.
-    pub(crate) fn entry(&mut self, name: &'static str) -> Option<&'a Entry> {
+    pub fn entry(&mut self, name: &'static str) -> Option<&'a Entry> {
         self.key(name)?;
         self.table.iter().find(|e| e.key == name)
     }
@@ -123,7 +139,8 @@ impl<'a, 'f> Reader<'a, 'f> {
         Some((key, &entry.node))
     }
 
-    fn wrong(&mut self, name: &str, place: &Place, wrong: Wrong) {
+    /// Says that a value is not what it should be.
+    pub fn wrong(&mut self, name: &str, place: &Place, wrong: Wrong) {
         let title = format!("invalid value for `{name}`");
         self.findings
             .push(Diagnostic::error(place, title).label(wrong.label).maybe_hint(wrong.hint));
@@ -154,9 +171,20 @@ impl<'a, 'f> Reader<'a, 'f> {
                 let fits = (i64::from(*min)..=i64::from(*max)).contains(n);
                 fits.then(|| format!("did you mean \"{n}%\"?"))
             }
+            (Value::Integer(Some(0)), Kind::DurationOr(..)) => Some("did you mean \"off\"?".into()),
+            (Value::Integer(Some(n)), Kind::DurationOr(..)) => {
+                Some(format!("did you mean \"{n}s\"?"))
+            }
+            (Value::Integer(Some(n)), Kind::Form(form)) if !form.meant.is_empty() => {
+                Some(format!("did you mean \"{}\"?", form.meant.replace("{}", &n.to_string())))
+            }
+            (Value::Float(n), Kind::Form(form)) if !form.meant.is_empty() => {
+                Some(format!("did you mean \"{}\"?", form.meant.replace("{}", n)))
+            }
             (
                 Value::Boolean(false),
                 Kind::TableOr(..)
+                | Kind::DurationOr(..)
                 | Kind::TableOrValue(..)
                 | Kind::PercentOr(..)
                 | Kind::AddressOr(_)
@@ -169,7 +197,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// Any string, made into something by `parse`.
-    pub(crate) fn text<T>(
+    pub fn text<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Wrong>,
@@ -185,8 +213,30 @@ impl<'a, 'f> Reader<'a, 'f> {
         }
     }
 
+    /// Any string, made into something by `parse`, which says which bytes of it are wrong.
+    pub fn text_within<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, (Range<usize>, Wrong)>,
+    ) -> Option<At<T>> {
+        let (key, node) = self.node(name)?;
+        let text = self.string(key, node)?;
+        match parse(text.value) {
+            Ok(value) => Some(At::new(value, &node.place)),
+            Err((part, wrong)) => {
+                let end = text.value.len();
+                let place = node.inside(part.start.min(end)..part.end.min(end));
+                // What is missing at the end is shown there.
+                let span = place.span.start..place.span.end.max(place.span.start + 1);
+                let place = Place { span, ..place };
+                self.wrong(name, &place, wrong);
+                None
+            }
+        }
+    }
+
     /// A whole number within the bounds of the list.
-    pub(crate) fn integer<T: TryFrom<i64>>(&mut self, name: &'static str) -> Option<At<T>> {
+    pub fn integer<T: TryFrom<i64>>(&mut self, name: &'static str) -> Option<At<T>> {
         let (key, node) = self.node(name)?;
         self.integer_of(key, node)
     }
@@ -230,10 +280,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A whole number, or `None` for the word that stands for nothing.
-    pub(crate) fn integer_or_off<T: TryFrom<i64>>(
-        &mut self,
-        name: &'static str,
-    ) -> Option<At<Option<T>>> {
+    pub fn integer_or_off<T: TryFrom<i64>>(&mut self, name: &'static str) -> Option<At<Option<T>>> {
         let (key, node) = self.node(name)?;
         let off = match (&node.value, &key.kind) {
             (Value::String(text), Kind::IntegerOr(_, _, words)) => words.contains(&text.as_str()),
@@ -259,7 +306,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A number with a point, in thousandths; in quotes or without.
-    pub(crate) fn decimal(&mut self, name: &'static str) -> Option<At<u32>> {
+    pub fn decimal(&mut self, name: &'static str) -> Option<At<u32>> {
         let (key, node) = self.node(name)?;
         let Kind::Decimal(min, max) = key.kind else {
             debug_assert!(false, "`{name}` is no number with a point");
@@ -283,7 +330,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A range of numbers, in thousandths.
-    pub(crate) fn decimal_range(&mut self, name: &'static str) -> Option<At<(u32, u32)>> {
+    pub fn decimal_range(&mut self, name: &'static str) -> Option<At<(u32, u32)>> {
         let Some(Kind::DecimalRange(min, max)) = self.def.key(name).map(|k| &k.kind) else {
             debug_assert!(false, "`{name}` is no range of numbers");
             return None;
@@ -292,7 +339,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// Whole percent.
-    pub(crate) fn percent(&mut self, name: &'static str) -> Option<At<u32>> {
+    pub fn percent(&mut self, name: &'static str) -> Option<At<u32>> {
         let Some(Kind::Percent(min, max) | Kind::PercentOr(min, max, _)) =
             self.def.key(name).map(|k| &k.kind)
         else {
@@ -303,7 +350,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// Whole percent, or `None` for the word that stands for nothing.
-    pub(crate) fn percent_or_off(&mut self, name: &'static str) -> Option<At<Option<u32>>> {
+    pub fn percent_or_off(&mut self, name: &'static str) -> Option<At<Option<u32>>> {
         let Some(Kind::PercentOr(min, max, _)) = self.def.key(name).map(|k| &k.kind) else {
             debug_assert!(false, "`{name}` is no percentage or word");
             return None;
@@ -315,7 +362,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// How often, per thousand seconds.
-    pub(crate) fn frequency(&mut self, name: &'static str) -> Option<At<u64>> {
+    pub fn frequency(&mut self, name: &'static str) -> Option<At<u64>> {
         let Some(Kind::Frequency(max)) = self.def.key(name).map(|k| &k.kind) else {
             debug_assert!(false, "`{name}` is no frequency");
             return None;
@@ -324,7 +371,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// True or false.
-    pub(crate) fn boolean(&mut self, name: &'static str) -> Option<At<bool>> {
+    pub fn boolean(&mut self, name: &'static str) -> Option<At<bool>> {
         let (key, node) = self.node(name)?;
         debug_assert!(matches!(key.kind, Kind::Boolean), "`{name}` is not true or false");
         if let Value::Boolean(value) = node.value {
@@ -341,7 +388,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A list of whole numbers.
-    pub(crate) fn integers<T: TryFrom<i64>>(&mut self, name: &'static str) -> Option<At<Vec<T>>> {
+    pub fn integers<T: TryFrom<i64>>(&mut self, name: &'static str) -> Option<At<Vec<T>>> {
         let (key, node) = self.node(name)?;
         let Value::Array(items) = &node.value else {
             let label = format!("expected {}, found {}", key.kind.expected(), node.kind());
@@ -358,8 +405,26 @@ impl<'a, 'f> Reader<'a, 'f> {
         Some(At::new(values, &node.place))
     }
 
+    /// A string, or a list of strings, each with its node; too long lists are cut.
+    pub fn text_or_texts(&mut self, name: &'static str) -> Option<At<Vec<&'a Node>>> {
+        let (key, node) = self.node(name)?;
+        let Kind::TextOrTexts(_, max) = key.kind else {
+            debug_assert!(false, "`{name}` is no string or list of strings");
+            return None;
+        };
+        match &node.value {
+            Value::String(_) => Some(At::new(vec![node], &node.place)),
+            Value::Array(items) => Some(At::new(self.strings(name, node, items, max), &node.place)),
+            _ => {
+                let label = format!("expected {}, found {}", key.kind.expected(), node.kind());
+                self.wrong(name, &node.place, Wrong::new(label));
+                None
+            }
+        }
+    }
+
     /// A list of strings, each with its node; too long ones are cut.
-    pub(crate) fn texts(&mut self, name: &'static str) -> Option<At<Vec<&'a Node>>> {
+    pub fn texts(&mut self, name: &'static str) -> Option<At<Vec<&'a Node>>> {
         let (key, node) = self.node(name)?;
         let Kind::Texts(_, max) = key.kind else {
             debug_assert!(false, "`{name}` is no list of strings");
@@ -371,30 +436,32 @@ impl<'a, 'f> Reader<'a, 'f> {
             self.wrong(name, &node.place, Wrong { label, hint });
             return None;
         };
-        if items.len() > max {
-            self.wrong(
-                name,
-                &node.place,
-                Wrong::new(format!("at most {max} are allowed, found {}", items.len())),
-            );
-        }
+        Some(At::new(self.strings(name, node, items, max), &node.place))
+    }
+
+    fn strings(&mut self, name: &str, node: &Node, items: &'a [Node], max: usize) -> Vec<&'a Node> {
+        self.at_most(name, node, items.len(), max);
         let mut found = Vec::new();
         for item in items.iter().take(max) {
             if item.as_str().is_some() {
                 found.push(item);
             } else {
-                self.wrong(
-                    name,
-                    &item.place,
-                    Wrong::new(format!("expected a string, found {}", item.kind())),
-                );
+                let label = format!("expected a string, found {}", item.kind());
+                self.wrong(name, &item.place, Wrong::new(label));
             }
         }
-        Some(At::new(found, &node.place))
+        found
+    }
+
+    fn at_most(&mut self, name: &str, node: &Node, found: usize, max: usize) {
+        if found > max {
+            let label = format!("at most {max} are allowed, found {found}");
+            self.wrong(name, &node.place, Wrong::new(label));
+        }
     }
 
     /// A duration within the bounds of the list.
-    pub(crate) fn duration(&mut self, name: &'static str) -> Option<At<Duration>> {
+    pub fn duration(&mut self, name: &'static str) -> Option<At<Duration>> {
         let Some(Kind::Duration(min, max)) = self.def.key(name).map(|k| &k.kind) else {
             debug_assert!(false, "`{name}` is no duration");
             return None;
@@ -402,11 +469,23 @@ impl<'a, 'f> Reader<'a, 'f> {
         self.text(name, |text| value::duration(text).and_then(|d| within(d, *min, *max)))
     }
 
+    /// A duration within the bounds of the list, or `None` for the word that stands for nothing.
+    pub fn duration_or_off(&mut self, name: &'static str) -> Option<At<Option<Duration>>> {
+        let Some(Kind::DurationOr(min, max, words)) = self.def.key(name).map(|k| &k.kind) else {
+            debug_assert!(false, "`{name}` is no duration or word");
+            return None;
+        };
+        self.text(name, |text| {
+            if words.contains(&text) {
+                return Ok(None);
+            }
+            let found = value::duration(text).and_then(|d| within(d, *min, *max));
+            found.map(Some).map_err(or_off)
+        })
+    }
+
     /// A range of durations within the bounds of the list.
-    pub(crate) fn duration_range(
-        &mut self,
-        name: &'static str,
-    ) -> Option<At<(Duration, Duration)>> {
+    pub fn duration_range(&mut self, name: &'static str) -> Option<At<(Duration, Duration)>> {
         let Some(Kind::DurationRange(min, max)) = self.def.key(name).map(|k| &k.kind) else {
             debug_assert!(false, "`{name}` is no range of durations");
             return None;
@@ -418,12 +497,12 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A share.
-    pub(crate) fn share(&mut self, name: &'static str) -> Option<At<Share>> {
+    pub fn share(&mut self, name: &'static str) -> Option<At<Share>> {
         self.text(name, value::share)
     }
 
     /// A number of bytes, or bytes per second, within the bounds of the list.
-    pub(crate) fn bytes<T: TryFrom<u64>>(&mut self, name: &'static str) -> Option<At<T>> {
+    pub fn bytes<T: TryFrom<u64>>(&mut self, name: &'static str) -> Option<At<T>> {
         let (min, max, rate) = match self.def.key(name).map(|k| &k.kind) {
             Some(Kind::Size(min, max)) => (*min, *max, false),
             Some(Kind::Rate(max)) => (0, *max, true),
@@ -444,7 +523,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// An address, or `None` for the word that stands for nothing.
-    pub(crate) fn address_or_off(&mut self, name: &'static str) -> Option<At<Option<SocketAddr>>> {
+    pub fn address_or_off(&mut self, name: &'static str) -> Option<At<Option<SocketAddr>>> {
         self.text(name, |text| {
             if text == "off" {
                 return Ok(None);
@@ -454,7 +533,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// One of the words of the list: which.
-    pub(crate) fn choice(&mut self, name: &'static str) -> Option<At<&'static str>> {
+    pub fn choice(&mut self, name: &'static str) -> Option<At<&'static str>> {
         let Some(Kind::Choice(words)) = self.def.key(name).map(|k| &k.kind) else {
             debug_assert!(false, "`{name}` is no choice");
             return None;
@@ -463,10 +542,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A table within this one.
-    pub(crate) fn table(
-        &mut self,
-        name: &'static str,
-    ) -> Option<(&'static Def, &'a Table, &'a Place)> {
+    pub fn table(&mut self, name: &'static str) -> Option<(&'static Def, &'a Table, &'a Place)> {
         let (key, node) = self.node(name)?;
         let Kind::Table(def) = key.kind else {
             debug_assert!(false, "`{name}` is no table");
@@ -484,10 +560,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A table, or one of the words of the list.
-    pub(crate) fn table_or_word(
-        &mut self,
-        name: &'static str,
-    ) -> Option<(&'static Def, TableOrWord<'a>)> {
+    pub fn table_or_word(&mut self, name: &'static str) -> Option<(&'static Def, TableOrWord<'a>)> {
         let (key, node) = self.node(name)?;
         let (def, words, value) = match &key.kind {
             Kind::TableOr(def, words) => (*def, *words, None),
@@ -516,7 +589,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A value that stands for one setting of a table.
-    pub(crate) fn short<T>(
+    pub fn short<T>(
         &mut self,
         name: &'static str,
         text: &At<&str>,
@@ -532,11 +605,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// The bounds of a duration that stands for one setting of a table.
-    pub(crate) fn short_duration(
-        &mut self,
-        name: &'static str,
-        text: &At<&str>,
-    ) -> Option<At<Duration>> {
+    pub fn short_duration(&mut self, name: &'static str, text: &At<&str>) -> Option<At<Duration>> {
         let bounds = match self.def.key(name).map(|k| &k.kind) {
             Some(Kind::TableOrValue(_, _, Kind::Duration(min, max))) => (*min, *max),
             _ => {
@@ -549,10 +618,7 @@ impl<'a, 'f> Reader<'a, 'f> {
     }
 
     /// A list of tables.
-    pub(crate) fn tables(
-        &mut self,
-        name: &'static str,
-    ) -> Vec<(&'static Def, &'a Table, &'a Place)> {
+    pub fn tables(&mut self, name: &'static str) -> Vec<(&'static Def, &'a Table, &'a Place)> {
         let Some((key, node)) = self.node(name) else { return Vec::new() };
         let Kind::Tables(def, max) = key.kind else {
             debug_assert!(false, "`{name}` is no list of tables");
@@ -565,13 +631,7 @@ impl<'a, 'f> Reader<'a, 'f> {
             self.wrong(name, &node.place, wrong);
             return Vec::new();
         };
-        if items.len() > max {
-            self.wrong(
-                name,
-                &node.place,
-                Wrong::new(format!("at most {max} are allowed, found {}", items.len())),
-            );
-        }
+        self.at_most(name, node, items.len(), max);
         let mut found = Vec::new();
         for item in items.iter().take(max) {
             match &item.value {
@@ -584,6 +644,72 @@ impl<'a, 'f> Reader<'a, 'f> {
             }
         }
         found
+    }
+
+    /// A list of tables, or of strings that stand for one setting of a table: the items as they are.
+    pub fn tables_or_texts(&mut self, name: &'static str) -> Vec<(&'static Def, &'a Node)> {
+        let Some((key, node)) = self.node(name) else { return Vec::new() };
+        let Kind::TablesOrTexts(def, _, max) = key.kind else {
+            debug_assert!(false, "`{name}` is no list of tables or strings");
+            return Vec::new();
+        };
+        let Value::Array(items) = &node.value else {
+            let label = format!("expected {}, found {}", key.kind.expected(), node.kind());
+            let hint = node.as_str().map(|text| format!("did you mean [\"{text}\"]?"));
+            self.wrong(name, &node.place, Wrong { label, hint });
+            return Vec::new();
+        };
+        self.at_most(name, node, items.len(), max);
+        let mut found = Vec::new();
+        for item in items.iter().take(max) {
+            match &item.value {
+                Value::Table(_) | Value::String(_) => found.push((def, item)),
+                _ => {
+                    let label = format!("expected a table or a string, found {}", item.kind());
+                    self.wrong(name, &item.place, Wrong::new(label));
+                }
+            }
+        }
+        found
+    }
+
+    /// Tables whose names people choose, in the order of the file.
+    pub fn tables_by_name(&mut self, name: &'static str) -> Vec<(&'static Def, &'a Entry)> {
+        let Some((key, node)) = self.node(name) else { return Vec::new() };
+        let Kind::TablesByName(def, max) = key.kind else {
+            debug_assert!(false, "`{name}` is no table of tables");
+            return Vec::new();
+        };
+        let Value::Table(entries) = &node.value else {
+            let label = format!("expected a table, found {}", node.kind());
+            let wrong =
+                Wrong::new(label).hint(format!("write [{}.NAME], in single brackets", def.path));
+            self.wrong(name, &node.place, wrong);
+            return Vec::new();
+        };
+        self.at_most(name, node, entries.len(), max);
+        let mut found = Vec::new();
+        for entry in entries.iter().take(max) {
+            if matches!(entry.node.value, Value::Table(_)) {
+                found.push((def, entry));
+                continue;
+            }
+            let title = format!("unknown key `{}` in `[{}]`", entry.key, def.path);
+            let label = format!("expected tables with names: [{}.NAME]", def.path);
+            self.findings.push(Diagnostic::error(&entry.key_place, title).label(label));
+        }
+        found
+    }
+
+    /// A table that another page describes.
+    pub fn elsewhere(&mut self, name: &'static str) -> Option<(&'a Table, &'a Place)> {
+        let (_, node) = self.node(name)?;
+        if let Value::Table(table) = &node.value {
+            return Some((table, &node.place));
+        }
+        let label = format!("expected a table, found {}", node.kind());
+        self.wrong(name, &node.place, Wrong::new(label));
+        None
     }
 }
 

@@ -70,19 +70,29 @@ workers.
 /// The whole reference as Markdown.
 #[must_use]
 pub fn reference_markdown() -> String {
-    let mut out = String::from(INTRO);
-    let _ = writeln!(out, "\n## The file\n\n{}", ROOT.doc);
-    keys(&ROOT, &mut out);
-    for key in ROOT.keys {
+    reference_of(&ROOT, INTRO)
+}
+
+/// The same of another file, after an introduction.
+#[must_use]
+pub fn reference_of(root: &Def, intro: &str) -> String {
+    let mut out = String::from(intro);
+    let _ = writeln!(out, "\n## The file\n\n{}", root.doc);
+    keys(root, &mut out);
+    for key in root.keys {
         if let Some(def) = key.kind.inner() {
-            section(def, is_list(key), 2, &mut out);
+            section(key, def, 2, &mut out);
         }
     }
     out
 }
 
-fn section(def: &Def, list: bool, level: usize, out: &mut String) {
-    let heading = if list { format!("[[{}]]", def.path) } else { format!("[{}]", def.path) };
+fn section(key: &Key, def: &Def, level: usize, out: &mut String) {
+    let heading = match key.kind {
+        Kind::Tables(..) => format!("[[{}]]", def.path),
+        Kind::TablesByName(..) => format!("[{}.NAME]", def.path),
+        _ => format!("[{}]", def.path),
+    };
     let _ = writeln!(out, "\n{} `{heading}`\n\n{}", "#".repeat(level), def.doc);
     keys(def, out);
     if let Some(named) = &def.named {
@@ -90,7 +100,7 @@ fn section(def: &Def, list: bool, level: usize, out: &mut String) {
     }
     for key in def.keys {
         if let Some(inner) = key.kind.inner() {
-            section(inner, is_list(key), (level + 1).min(4), out);
+            section(key, inner, (level + 1).min(4), out);
         }
     }
 }
@@ -127,7 +137,7 @@ fn is_list(key: &Key) -> bool {
 
 /// Whether it is described under a heading of its own.
 fn is_section(key: &Key) -> bool {
-    matches!(key.kind, Kind::Table(_) | Kind::Tables(..))
+    matches!(key.kind, Kind::Table(_) | Kind::Tables(..) | Kind::TablesByName(..))
 }
 
 /// Every setting with its default, as TOML with comments; it parses once an address and a cluster are filled in. Tables of

@@ -5,15 +5,21 @@
 use serde_json::{Map, Value, json};
 
 use crate::keys::ROOT;
-use crate::table::{Def, Kind};
+use crate::table::{Def, Form, Kind};
 
 /// The schema (draft 2020-12), indented.
 #[must_use]
 pub fn schema_json() -> String {
-    let mut schema = object(&ROOT);
+    schema_of(&ROOT, "baleen.toml")
+}
+
+/// The same of another file.
+#[must_use]
+pub fn schema_of(root: &Def, title: &str) -> String {
+    let mut schema = object(root);
     if let Value::Object(map) = &mut schema {
         map.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
-        map.insert("title".into(), json!("baleen.toml"));
+        map.insert("title".into(), json!(title));
     }
     format!("{schema:#}\n")
 }
@@ -84,6 +90,23 @@ fn kind(key: &Kind) -> Value {
             json!({ "anyOf": [object(def), kind(short), { "enum": words }] })
         }
         Kind::Tables(def, max) => json!({ "type": "array", "items": object(def), "maxItems": max }),
+        Kind::DurationOr(_, _, words) => {
+            json!({ "anyOf": [pattern(duration), { "enum": words }] })
+        }
+        Kind::Form(Form { pattern: "", .. }) => json!({ "type": "string" }),
+        Kind::Form(form) => pattern(form.pattern),
+        Kind::TextOrTexts(_, max) => json!({ "anyOf": [
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" }, "maxItems": max },
+        ] }),
+        Kind::TablesOrTexts(def, _, max) => {
+            let item = json!({ "anyOf": [{ "type": "string" }, object(def)] });
+            json!({ "type": "array", "items": item, "maxItems": max })
+        }
+        Kind::TablesByName(def, max) => {
+            json!({ "type": "object", "additionalProperties": object(def), "maxProperties": max })
+        }
+        Kind::Elsewhere(def, _) => object(def),
     }
 }
 

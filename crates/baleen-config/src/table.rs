@@ -144,11 +144,39 @@ pub enum Kind {
     TableOrValue(&'static Def, &'static [&'static str], &'static Kind),
     /// A list of tables.
     Tables(&'static Def, usize),
+    /// A duration, or one of these words.
+    DurationOr(Duration, Duration, &'static [&'static str]),
+    /// A string of a form that other crates know.
+    Form(&'static Form),
+    /// A string of the form described, or a list of at most so many.
+    TextOrTexts(&'static str, usize),
+    /// A list of at most so many tables, or of strings of the form described that stand for one setting of a table.
+    TablesOrTexts(&'static Def, &'static str, usize),
+    /// Tables whose names people choose; at most so many. Their path is that of each without its name.
+    TablesByName(&'static Def, usize),
+    /// A table that another page describes.
+    Elsewhere(&'static Def, &'static str),
+}
+
+/// A string that means something to another crate.
+#[derive(Debug)]
+pub struct Form {
+    /// What is expected, for a caret: with an article.
+    pub expected: &'static str,
+    /// Its type and bounds, for the reference page.
+    pub describe: &'static str,
+    /// What the number counts, in one word.
+    pub unit: &'static str,
+    /// What it looks like, as a regular expression without anchors; empty for anything.
+    pub pattern: &'static str,
+    /// What is put around a number that stands there alone, `{}` being the number: `{}/s`.
+    pub meant: &'static str,
 }
 
 impl Key {
     /// One that stands in any table, is not required, and counts over nothing.
-    pub(crate) const fn new(
+    #[must_use]
+    pub const fn new(
         name: &'static str,
         kind: Kind,
         default: &'static str,
@@ -159,30 +187,39 @@ impl Key {
     }
 
     /// It counts over this.
-    pub(crate) const fn per(self, scope: Scope) -> Key {
+    #[must_use]
+    pub const fn per(self, scope: Scope) -> Key {
         Key { scope, ..self }
     }
 
     /// It must be there.
-    pub(crate) const fn required(self) -> Key {
+    #[must_use]
+    pub const fn required(self) -> Key {
         Key { required: true, ..self }
     }
 
     /// It stands in a table of one name only.
-    pub(crate) const fn only_named(self) -> Key {
+    #[must_use]
+    pub const fn only_named(self) -> Key {
         Key { stands: Stands::Named, ..self }
     }
 
     /// Only these kinds have it.
-    pub(crate) const fn of(self, kinds: &'static [&'static str]) -> Key {
+    #[must_use]
+    pub const fn of(self, kinds: &'static [&'static str]) -> Key {
         Key { kinds, ..self }
     }
 
     /// When not to change it.
-    pub(crate) const fn care(self, care: &'static str) -> Key {
+    #[must_use]
+    pub const fn care(self, care: &'static str) -> Key {
         Key { care, ..self }
     }
 }
+
+/// Tables that stand in double brackets.
+const LISTS: [&str; 7] =
+    ["listener", "listener.rule", "workload", "link", "deploy", "fault", "expect"];
 
 impl Def {
     /// The key of this name.
@@ -196,7 +233,7 @@ impl Def {
     pub fn heading(&self) -> String {
         match self.path {
             "" => "the file".into(),
-            path @ ("listener" | "listener.rule") => format!("`[[{path}]]`"),
+            path if LISTS.contains(&path) => format!("`[[{path}]]`"),
             path => format!("`[{path}]`"),
         }
     }
@@ -239,6 +276,14 @@ impl Kind {
                 format!("{}, a table, or {}", kind.expected(), one_of(words))
             }
             Kind::Tables(..) => "a list of tables".into(),
+            Kind::DurationOr(_, _, words) => {
+                format!("a duration such as \"300ms\", \"5s\" or \"1h\", or {}", one_of(words))
+            }
+            Kind::Form(form) => form.expected.into(),
+            Kind::TextOrTexts(form, _) => format!("a string or a list of strings: {form}"),
+            Kind::TablesOrTexts(_, form, _) => format!("a list of tables or strings: {form}"),
+            Kind::TablesByName(..) => "tables with names".into(),
+            Kind::Elsewhere(..) => "a table".into(),
         }
     }
 
@@ -284,6 +329,15 @@ impl Kind {
                 format!("table, or {}, or {}", kind.describe(), ticked(words))
             }
             Kind::Tables(_, max) => format!("at most {max} tables"),
+            Kind::DurationOr(min, max, words) => {
+                let (min, max) = (show_duration(*min), show_duration(*max));
+                format!("duration, {min} to {max}, or {}", ticked(words))
+            }
+            Kind::Form(form) => form.describe.into(),
+            Kind::TextOrTexts(form, max) => format!("{form}, or a list of at most {max}"),
+            Kind::TablesOrTexts(_, form, max) => format!("list of at most {max} tables or {form}"),
+            Kind::TablesByName(_, max) => format!("at most {max} tables with names"),
+            Kind::Elsewhere(_, page) => format!("table, see [there]({page})"),
         }
     }
 
@@ -302,12 +356,18 @@ impl Kind {
             Kind::Frequency(_) => "calls per time",
             Kind::Choice(_) => "word",
             Kind::Boolean => "yes or no",
-            Kind::Text(_) | Kind::Texts(..) => "text",
+            Kind::DurationOr(..) => "time",
+            Kind::Form(form) => form.unit,
+            Kind::Text(_) | Kind::Texts(..) | Kind::TextOrTexts(..) => "text",
             Kind::Address | Kind::AddressOr(_) => "address",
             Kind::Target => "target",
-            Kind::Table(_) | Kind::TableOr(..) | Kind::TableOrValue(..) | Kind::Tables(..) => {
-                "table"
-            }
+            Kind::Table(_)
+            | Kind::TableOr(..)
+            | Kind::TableOrValue(..)
+            | Kind::Tables(..)
+            | Kind::TablesOrTexts(..)
+            | Kind::TablesByName(..)
+            | Kind::Elsewhere(..) => "table",
         }
     }
 
@@ -318,7 +378,9 @@ impl Kind {
             Kind::Table(def)
             | Kind::TableOr(def, _)
             | Kind::TableOrValue(def, ..)
-            | Kind::Tables(def, _) => Some(def),
+            | Kind::Tables(def, _)
+            | Kind::TablesOrTexts(def, ..)
+            | Kind::TablesByName(def, _) => Some(def),
             _ => None,
         }
     }

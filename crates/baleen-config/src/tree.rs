@@ -18,39 +18,50 @@ const KEYS_MAX: usize = 8192;
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
-    pub(crate) place: Place,
-    pub(crate) value: Value,
+pub struct Node {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub value: Value,
 }
 
 /// A value.
 #[derive(Clone, Debug)]
-pub(crate) enum Value {
+pub enum Value {
+    /// In quotes.
     String(String),
-    /// `None` when it does not fit.
+    /// A whole number; `None` when it does not fit.
     Integer(Option<i64>),
-    /// As it was written, without underscores.
+    /// A number with a point, as it was written, without underscores.
     Float(String),
+    /// True or false.
     Boolean(bool),
+    /// A date or a time of day.
     Datetime,
+    /// In brackets.
     Array(Vec<Node>),
+    /// Keys and values.
     Table(Table),
 }
 
 /// A table: keys in no particular order.
-pub(crate) type Table = Vec<Entry>;
+pub type Table = Vec<Entry>;
 
 /// One `key = value`.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) key: String,
-    pub(crate) key_place: Place,
-    pub(crate) node: Node,
+pub struct Entry {
+    /// Its key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_place: Place,
+    /// Its value.
+    pub node: Node,
 }
 
 impl Node {
     /// What it is, for people.
-    pub(crate) fn kind(&self) -> &'static str {
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
         match &self.value {
             Value::String(_) => "a string",
             Value::Integer(_) => "a whole number",
@@ -63,7 +74,8 @@ impl Node {
     }
 
     /// The text, if it is a string.
-    pub(crate) fn as_str(&self) -> Option<&str> {
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
         match &self.value {
             Value::String(text) => Some(text),
             _ => None,
@@ -71,18 +83,22 @@ impl Node {
     }
 
     /// The place of a part of a string, for carets within a value. The whole value when the string is written with
-    /// escapes or over several lines, so that its bytes are not where its characters are.
-    pub(crate) fn inside(&self, part: std::ops::Range<usize>) -> Place {
+    /// escapes or over several lines, so that its bytes are not where its characters are. Of a command line it has no quotes.
+    #[must_use]
+    pub fn inside(&self, part: std::ops::Range<usize>) -> Place {
         let Some(text) = self.as_str() else { return self.place.clone() };
         let written = self.place.source.text.get(self.place.span.clone()).unwrap_or("");
         let plain =
             written.len() == text.len() + 2 && written.get(1..written.len() - 1) == Some(text);
+        if written == text {
+            return self.place.within(part);
+        }
         if plain { self.place.within(part.start + 1..part.end + 1) } else { self.place.clone() }
     }
 }
 
 /// Parses one file. Mistakes in its form are reported, the first of each line; the rest of the tree is still given.
-pub(crate) fn parse(source: &Arc<Source>, findings: &mut Findings) -> (Table, bool) {
+pub fn parse(source: &Arc<Source>, findings: &mut Findings) -> (Table, bool) {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     let broken = !errors.is_empty();
     for error in errors.into_iter().take(FORM_ERRORS_MAX) {
@@ -130,7 +146,7 @@ fn convert(source: &Arc<Source>, value: &Spanned<DeValue<'_>>, findings: &mut Fi
 }
 
 /// Puts the tables of another file into this one.
-pub(crate) fn merge(into: &mut Table, from: Table, findings: &mut Findings) {
+pub fn merge(into: &mut Table, from: Table, findings: &mut Findings) {
     for entry in from {
         let Some(have) = into.iter_mut().find(|e| e.key == entry.key) else {
             into.push(entry);
@@ -144,6 +160,21 @@ pub(crate) fn merge(into: &mut Table, from: Table, findings: &mut Findings) {
                     .label("again here")
                     .related(&have.key_place, "first here"),
             ),
+        }
+    }
+}
+
+/// Puts a table over another: what it says goes before, leaf by leaf.
+pub fn lay_over(below: &mut Table, above: Table) {
+    for entry in above {
+        let Some(have) = below.iter_mut().find(|e| e.key == entry.key) else {
+            below.push(entry);
+            continue;
+        };
+        let Entry { key, key_place, node: Node { place, value } } = entry;
+        match (&mut have.node.value, value) {
+            (Value::Table(a), Value::Table(b)) => lay_over(a, b),
+            (_, value) => *have = Entry { key, key_place, node: Node { place, value } },
         }
     }
 }

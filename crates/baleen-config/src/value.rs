@@ -18,11 +18,15 @@ pub struct Wrong {
 }
 
 impl Wrong {
-    pub(crate) fn new(label: impl Into<String>) -> Wrong {
+    /// What was expected, with nothing to try.
+    #[must_use]
+    pub fn new(label: impl Into<String>) -> Wrong {
         Wrong { label: label.into(), hint: None }
     }
 
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Wrong {
+    /// With something to try.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Wrong {
         self.hint = Some(hint.into());
         self
     }
@@ -75,6 +79,7 @@ pub fn duration(text: &str) -> Result<Duration, Wrong> {
             Err(_) => Err(Wrong::new("this is longer than 584 years")),
         },
         Some(None) => Err(Wrong::new("this number is too large")),
+        None if text.trim_start().starts_with('-') => Err(Wrong::new("a time is not negative")),
         None => Err(wrong()),
     }
 }

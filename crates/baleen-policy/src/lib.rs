@@ -25,6 +25,7 @@
 //! | `fleet` | what all workers together know of an endpoint's health |
 //! | `ledger` | what must be exact across workers: slots, retry pools, rates, moving limits |
 //! | `engine`, `flight` | recording and replay |
+//! | `naive` | parts of callers that have none of this, for the simulator |
 //!
 //! Not here: sockets, clocks, configuration files. Tested: beside the code, and by the virtual harness in `tests/`.
 #![no_std]
@@ -44,6 +45,7 @@ mod health;
 mod input;
 mod ledger;
 mod limit;
+pub mod naive;
 pub mod params;
 mod poison;
 mod pool;
