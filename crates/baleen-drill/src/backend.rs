@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::distribution::Distribution;
+use baleen_scenario::Distribution;
 
 mod burn;
 mod connection;

@@ -12,7 +12,7 @@ fn start(params: Params) -> Running {
     Backend::bind(params).expect("bind").spawn().expect("a thread")
 }
 
-fn time(text: &str) -> baleen_drill::distribution::Distribution {
+fn time(text: &str) -> baleen_scenario::Distribution {
     text.parse().expect("a distribution")
 }
 

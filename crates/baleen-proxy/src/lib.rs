@@ -54,5 +54,5 @@ mod server;
 mod stale;
 mod worker;
 
-pub use listen::ListenerPlan;
+pub use listen::{BACKLOG, ListenerPlan};
 pub use server::{Plan, Server, StartError, Views};

@@ -36,7 +36,7 @@ use crate::worker::Worker;
 /// Longest pause after accepting failed for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Connections that wait for the kernel to be accepted.
-const BACKLOG: i32 = 4096;
+pub const BACKLOG: i32 = 4096;
 /// Connections on their way to another worker.
 pub(crate) const HAND_OVER_MAX: usize = 64;
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use baleen_drill::backend::{Backend, Params, parse_share, parse_status};
-use baleen_drill::distribution::Distribution;
+use baleen_scenario::Distribution;
 
 use crate::exit::{Exit, Failure};
 use crate::out;
@@ -113,8 +113,10 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let backend = Backend::bind(params)
         .map_err(|e| Failure::bind(format!("can't listen on {listen}: {e}"), &e))?;
     let stop = signals::stop_on_signal()?;
-    // A reader that is gone is no reason not to serve.
-    let _ = out::data(&format!("listening on {}\n", backend.addr()));
+    // That nobody can be told is no reason not to serve.
+    if let Err(failure) = out::data(&format!("listening on {}\n", backend.addr())) {
+        failure.tell();
+    }
     let counts = backend
         .run(stop)
         .map_err(|e| Failure::environment(format!("the backend could not run: {e}")))?;

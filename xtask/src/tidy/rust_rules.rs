@@ -11,8 +11,13 @@ const FILE_LINES_MAX: usize = 800;
 const FILE_LINES_NOTED: usize = 400;
 
 /// Words that would let time, entropy or order of a hash into a decision.
-const IMPURE: &[&str] =
-    &["std::", "Instant", "SystemTime", "HashMap", "HashSet", "RandomState", "thread"];
+const IMPURE: &[&str] = &["Instant", "SystemTime", "HashMap", "HashSet", "RandomState"];
+
+/// What policy, which is alone with its inputs, may not mention either.
+const OUTSIDE: &[&str] = &["std::", "thread"];
+
+/// Crates in which everything is decided by inputs and a seed: the same bits on every machine.
+const REPEATABLE: &[&str] = &["baleen-policy", "baleen-scenario", "baleen-sim"];
 
 /// Float methods whose last bit differs between machines; `libm` has them all.
 const INEXACT: &[&str] = &[
@@ -26,7 +31,6 @@ const INEXACT: &[&str] = &[
     ".exp_m1(",
     ".powf(",
     ".powi(",
-    ".sqrt(",
     ".cbrt(",
     ".hypot(",
     ".sin(",
@@ -39,7 +43,8 @@ const INEXACT: &[&str] = &[
 ];
 
 /// Crates that read bytes from outside, where a panic is an outage.
-const HOSTILE: &[&str] = &["baleen-proxy", "baleen-http1", "baleen-config", "baleen-discovery"];
+const HOSTILE: &[&str] =
+    &["baleen-proxy", "baleen-http1", "baleen-config", "baleen-scenario", "baleen-discovery"];
 
 /// Every file says what it is before anything else.
 pub fn header(source: &Source) -> Vec<Finding> {
@@ -59,7 +64,11 @@ pub fn live_code(source: &Source) -> Vec<Finding> {
         findings.extend(no_std(source));
     }
     if krate == "baleen-policy" {
-        findings.extend(pure(source));
+        findings.extend(words(source, OUTSIDE));
+    }
+    if REPEATABLE.contains(&krate) {
+        findings.extend(words(source, IMPURE));
+        findings.extend(inexact(source));
     }
     if HOSTILE.contains(&krate) {
         findings.extend(no_unwrap(source));
@@ -156,18 +165,20 @@ fn no_std(source: &Source) -> Vec<Finding> {
     findings
 }
 
-fn pure(source: &Source) -> Vec<Finding> {
+fn words(source: &Source, words: &[&str]) -> Vec<Finding> {
+    let hits = |word: &&str| {
+        let message = format!("`{word}` where everything is decided by inputs and a seed");
+        let lines = source.live_word(word).into_iter();
+        lines.map(move |line| Finding::new(&source.path, line, message.clone())).collect::<Vec<_>>()
+    };
+    words.iter().flat_map(hits).collect()
+}
+
+fn inexact(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for word in IMPURE {
-        for line in source.live_word(word) {
-            let message = format!("`{word}` in policy: impurity comes in through `Cx`");
-            findings.push(Finding::new(&source.path, line, message));
-        }
-    }
     for method in INEXACT {
         for line in source.live_word(method) {
-            let message =
-                format!("`{method}..)` in policy: use libm, it has the same bits anywhere");
+            let message = format!("`{method}..)`: use libm, it has the same bits anywhere");
             findings.push(Finding::new(&source.path, line, message));
         }
     }

@@ -23,6 +23,12 @@ pub const ROWS: &[Row] = &[
     row("baleen-http1", &[], false),
     row("baleen-telemetry", &["baleen-base"], false),
     row("baleen-config", &["baleen-base", "baleen-policy"], false),
+    row("baleen-scenario", &["baleen-base", "baleen-telemetry", "baleen-config"], false),
+    row(
+        "baleen-sim",
+        &["baleen-base", "baleen-policy", "baleen-telemetry", "baleen-config", "baleen-scenario"],
+        false,
+    ),
     row("baleen-discovery", &["baleen-base", "baleen-config"], true),
     row(
         "baleen-proxy",
@@ -38,7 +44,7 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "baleen-drill",
-        &["baleen-base", "baleen-http1", "baleen-telemetry", "baleen-config"],
+        &["baleen-base", "baleen-http1", "baleen-telemetry", "baleen-scenario", "baleen-config"],
         true,
     ),
     row("baleen-admin", &["baleen-base", "baleen-telemetry"], true),
@@ -52,6 +58,8 @@ pub const ROWS: &[Row] = &[
             "baleen-config",
             "baleen-discovery",
             "baleen-proxy",
+            "baleen-scenario",
+            "baleen-sim",
             "baleen-drill",
             "baleen-admin",
         ],
@@ -65,5 +73,12 @@ pub const ROWS: &[Row] = &[
 pub const NO_STD: &[&str] = &["baleen-base", "baleen-policy"];
 
 /// Crates whose whole dependency graph is free of tokio.
-pub const TOKIO_FREE: &[&str] =
-    &["baleen-base", "baleen-policy", "baleen-http1", "baleen-telemetry", "baleen-config"];
+pub const TOKIO_FREE: &[&str] = &[
+    "baleen-base",
+    "baleen-policy",
+    "baleen-http1",
+    "baleen-telemetry",
+    "baleen-config",
+    "baleen-scenario",
+    "baleen-sim",
+];

@@ -52,6 +52,14 @@ fn policy_has_no_inexact_floats() {
 }
 
 #[test]
+fn a_run_is_decided_by_its_seed_alone() {
+    const SIM: &str = "crates/baleen-sim/src/a.rs";
+    check(SIM, "let a = x.exp(); let b = x.sqrt();", &["`.exp("]);
+    check(SIM, "use std::collections::HashMap;", &["`HashMap`"]);
+    check("crates/baleen-drill/src/a.rs", "let a = x.exp(); let m: HashMap<u8, u8>;", &[]);
+}
+
+#[test]
 fn no_std_crates_say_so() {
     check("crates/baleen-base/src/lib.rs", "//! X.\n", &["#![no_std]"]);
     check("crates/baleen-base/src/lib.rs", "//! #![no_std]\n", &["#![no_std]"]);

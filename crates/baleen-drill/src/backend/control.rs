@@ -8,7 +8,7 @@ use std::fmt::Write;
 use super::Params;
 use super::echo::quote;
 use super::state::State;
-use crate::distribution::Distribution;
+use baleen_scenario::Distribution;
 
 /// The path it has.
 pub(super) const PATH: &[u8] = b"/_control";

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Arrivals, Load, Stop};
-use crate::distribution::unit_exponential;
+use baleen_scenario::unit_exponential;
 
 /// Longest sleep, so that a stop is noticed.
 const SLEEP_MAX: Duration = Duration::from_millis(50);
