@@ -69,13 +69,18 @@ impl Failure {
         }
     }
 
-    /// Say it and end.
-    pub fn report(self) -> ExitCode {
+    /// Say it.
+    pub fn tell(&self) {
         let paint = out::Paint::stderr();
         out::say(format_args!("{}: {}", paint.red("error"), self.message));
-        if let Some(hint) = self.hint {
+        if let Some(hint) = &self.hint {
             out::say(format_args!("{}: {hint}", paint.cyan("hint")));
         }
+    }
+
+    /// Say it and end.
+    pub fn report(self) -> ExitCode {
+        self.tell();
         self.exit.into()
     }
 }

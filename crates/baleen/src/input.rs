@@ -2,7 +2,7 @@
 //!
 //! `check` and `run` see the same mistakes because both come here. Tested: in `tests/cli.rs` and `tests/it/config_errors.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use baleen_config::{Config, Diagnostic, Look, Severity, render};
@@ -18,6 +18,21 @@ pub struct Loaded {
     pub services: Option<Services>,
     /// What is legal but dangerous or without effect.
     pub warnings: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    /// How many endpoints each cluster has, as far as that is known.
+    pub fn endpoints(&self) -> BTreeMap<&str, usize> {
+        let from_files = self.services.iter().flat_map(|s| &s.clusters);
+        let mut clusters: BTreeMap<&str, usize> =
+            from_files.map(|(name, endpoints)| (name.as_str(), endpoints.len())).collect();
+        for name in self.config.cluster_names() {
+            let endpoints = self.config.static_endpoints(name);
+            let known = clusters.entry(name).or_default();
+            *known = endpoints.map_or(*known, <[_]>::len);
+        }
+        clusters
+    }
 }
 
 /// Read a configuration and its services files. All that is wrong is told at once.

@@ -1,7 +1,7 @@
 //! The `baleen` command: verbs, wiring, rendering, exit codes.
 //!
 //! Thin: each verb parses raw arguments into meaningful ones and calls a library. Data goes to standard output, talk to
-//! standard error; a broken pipe is success. Exit codes are in `exit.rs` and in `docs/reference/exit-codes.md`.
+//! standard error; a broken pipe is success, any other failure to write is not. Exit codes are in `exit.rs` and in `docs/reference/exit-codes.md`.
 //!
 //! Not here: carrying traffic (`baleen-proxy`), deciding (`baleen-policy`), reading configuration (`baleen-config`).
 //! Tested: in `tests/cli.rs` and `tests/it/`, with the real program.
@@ -12,7 +12,9 @@ mod demo;
 mod exit;
 mod input;
 mod out;
+mod plan;
 mod run;
+mod sim;
 
 use clap::{Parser, Subcommand};
 
@@ -30,8 +32,12 @@ struct Cli {
 enum Verb {
     /// Carry traffic as a configuration says
     Run(run::Args),
-    /// Check a configuration, and the services files it names, without starting anything
+    /// Check a configuration or a scenario, without starting anything
     Check(check::Args),
+    /// Capacity arithmetic: what survivors get, how many servers a rate needs, how much is written
+    Plan(plan::Args),
+    /// Run a scenario in virtual time: whether what it expects holds, where it tips, and why
+    Sim(sim::Args),
     /// Be a synthetic upstream: an HTTP server with the service times and errors you ask for
     Backend(backend::Args),
     /// See Baleen carry load while one of three servers is killed and another turns slow
@@ -43,6 +49,8 @@ fn main() -> std::process::ExitCode {
     let ended = match cli.verb {
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
+        Verb::Plan(args) => plan::run(&args),
+        Verb::Sim(args) => sim::run(&args),
         Verb::Backend(args) => backend::run(args),
         Verb::Demo(args) => demo::run(&args),
     };

@@ -1,23 +1,53 @@
 //! Writing: data to standard output, talk to standard error, colours only where they are welcome.
 //!
-//! Whoever reads our output may stop reading: that is no failure of ours. Tested: below and in `tests/cli.rs`.
+//! Whoever reads our output may stop reading: that is no failure of ours. Tested: below, in `tests/cli.rs` and `tests/sim.rs`.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+
+use crate::exit::{Exit, Failure};
 
 /// A line of talk. When nobody can hear it, so be it.
 pub fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Nobody reads any more.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Closed;
+/// Why data was not written.
+#[derive(Debug)]
+pub enum Unwritten {
+    /// Nobody reads any more.
+    Closed,
+    /// Something else, such as a full disk.
+    Failed(Failure),
+}
 
-/// Data, written and flushed. Whatever can't be written has no reader; that is [`Closed`].
-pub fn data(text: &str) -> Result<(), Closed> {
+impl Unwritten {
+    /// How the program ends with that: well when nobody reads.
+    pub fn end(self) -> Result<Exit, Failure> {
+        match self {
+            Unwritten::Closed => Ok(Exit::Fine),
+            Unwritten::Failed(failure) => Err(failure),
+        }
+    }
+}
+
+/// Data, written and flushed, for those who stop when nobody reads.
+pub fn show(text: &str) -> Result<(), Unwritten> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|_| Closed)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| match e.kind() {
+        io::ErrorKind::BrokenPipe => Unwritten::Closed,
+        _ => {
+            Unwritten::Failed(Failure::environment(format!("can't write to standard output: {e}")))
+        }
+    })
+}
+
+/// Data, written and flushed. Without a reader there is nobody to tell, and all is well.
+pub fn data(text: &str) -> Result<(), Failure> {
+    match show(text) {
+        Err(Unwritten::Failed(failure)) => Err(failure),
+        Ok(()) | Err(Unwritten::Closed) => Ok(()),
+    }
 }
 
 /// Whether colours are welcome on a terminal: `NO_COLOR` (no-color.org) and `TERM=dumb` say no.

@@ -337,18 +337,27 @@ fn the_demos_children_die_with_it() {
     }
 }
 
-/// Every configuration in the README and the guides can be run as it stands; what a fragment leaves out is added.
+/// Every configuration and scenario in the README and the guides can be run as it stands; what a fragment leaves out is added.
 #[test]
 fn configurations_in_the_guides_are_right() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let guides = std::fs::read_dir(root.join("docs/guide")).expect("the guides");
     let mut pages: Vec<_> = guides.map(|entry| entry.expect("an entry").path()).collect();
+    pages.retain(|page| page.is_file());
     pages.push(root.join("README.md"));
     let mut checked = 0;
     for page in pages {
         let text = std::fs::read_to_string(&page).expect("read");
         for block in text.split("```toml\n").skip(1) {
             let mut whole = block.split("```").next().expect("a block").to_owned();
+            if whole.contains("[scenario]") {
+                // As it stands; what it warns of may be its lesson.
+                let (_dir, path) = config(&whole);
+                let (code, _, err) = run(&["check", &path]);
+                assert_eq!(code, 0, "{}:\n{whole}\n{err}", page.display());
+                checked += 1;
+                continue;
+            }
             if !whole.contains("[[listener]]") {
                 whole.push_str("\n[[listener]]\nlisten = \"127.0.0.1:0\"\nname = \"/svc/web\"\n");
             }

@@ -19,7 +19,7 @@ use baleen_drill::load::{Load, Stop, Summary, Url};
 use tokio::sync::watch;
 
 use crate::exit::{Exit, Failure};
-use crate::out::{self, Closed};
+use crate::out::{self, Unwritten};
 use crate::run::signals;
 use children::Cast;
 use look::Seen;
@@ -48,8 +48,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let stopped = signals::stop_on_signal()?;
     let mut cast = Cast::start()?;
     let intro = table::intro(&cast, args.seconds, RATE);
-    if out::data(&intro) == Err(Closed) {
-        return Ok(Exit::Fine);
+    if let Err(unwritten) = out::show(&intro) {
+        return unwritten.end();
     }
     let load = Load {
         rate: RATE,
@@ -64,12 +64,11 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let interrupted = *stopped.borrow();
     let seen = look::look(cast.admin);
     drop(cast);
-    if shown == Err(Closed) {
-        return Ok(Exit::Fine);
+    if let Err(unwritten) = shown {
+        return unwritten.end();
     }
     let board = board.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    // A reader that left before the end has seen enough.
-    let _ = out::data(&table::closing(&summary, &board, &seen, interrupted));
+    out::data(&table::closing(&summary, &board, &seen, interrupted))?;
     Ok(if summary.ok == summary.due { Exit::Fine } else { Exit::Broke })
 }
 
@@ -79,7 +78,7 @@ fn perform(
     cast: &mut Cast,
     board: &Mutex<Board>,
     stopped: &watch::Receiver<bool>,
-) -> Result<(Summary, Result<(), Closed>), Failure> {
+) -> Result<(Summary, Result<(), Unwritten>), Failure> {
     let stop = Stop::new();
     let (done, is_done) = sync_channel(1);
     let start = Instant::now();

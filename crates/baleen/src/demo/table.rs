@@ -13,7 +13,7 @@ use super::children::{Cast, NAMES, TIME};
 use super::look::Seen;
 use super::state_of;
 use super::story::{Board, Count};
-use crate::out::{self, Closed, Paint};
+use crate::out::{self, Paint, Unwritten};
 
 /// What is said before it begins.
 pub fn intro(cast: &Cast, seconds: u64, rate: f64) -> String {
@@ -57,11 +57,11 @@ impl Screen {
     }
 
     /// Something happened. It stays above the table.
-    pub fn event(&mut self, at: Duration, what: &str) -> Result<(), Closed> {
+    pub fn event(&mut self, at: Duration, what: &str) -> Result<(), Unwritten> {
         let mut text = self.erase();
         let line = format!(">> {what}");
         let _ = writeln!(text, "{:>4.0} s  {}", at.as_secs_f64(), self.paint.yellow(line));
-        out::data(&text)
+        out::show(&text)
     }
 
     /// Show the last second.
@@ -71,7 +71,7 @@ impl Screen {
         board: &Mutex<Board>,
         seen: &Seen,
         cast: &Cast,
-    ) -> Result<(), Closed> {
+    ) -> Result<(), Unwritten> {
         let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = std::mem::take(&mut board.recent);
         let all = std::mem::take(&mut board.recent_all);
@@ -99,7 +99,7 @@ impl Screen {
         } else {
             text.push_str(&line(&rows, &totals));
         }
-        out::data(&text)
+        out::show(&text)
     }
 
     /// Takes the table off the terminal.

@@ -155,8 +155,10 @@ fn announce(server: &Server, protocols: &[&str], admin: Option<&Admin>) {
     if let Some(admin) = admin {
         let _ = writeln!(lines, "listening on {} (admin)", admin.address());
     }
-    // A reader that is gone is no reason not to serve.
-    let _ = out::data(&lines);
+    // That nobody can be told is no reason not to serve.
+    if let Err(failure) = out::data(&lines) {
+        failure.tell();
+    }
 }
 
 /// Pass changes of services files on, and open logs anew when asked to. Never ends.
