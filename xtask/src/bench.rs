@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: everything with numbers.
 //!
 //! `proxy` compares with other proxies, `instructions` counts instructions, `policy`
-//! those of policy alone, `report` renders the last results again. The `child-` verbs are parts that run as processes of their own, so
+//! those of policy alone, `sim` measures the simulator, `report` renders the last results of `proxy` again. The `child-` verbs are parts that run as processes of their own, so
 //! that each can be kept on a core.
 
 mod backend;
@@ -19,6 +19,7 @@ mod relay;
 mod report;
 mod results;
 mod run;
+mod sim;
 mod sys;
 mod targets;
 mod verify;
@@ -41,6 +42,7 @@ pub fn run(mut args: Args) -> Result<()> {
         "proxy" => proxy(args),
         "instructions" => instructions::run(args),
         "policy" => policy::run(args),
+        "sim" => sim::run(args),
         "report" => {
             args.finish()?;
             let text = fs::read(results_file()).context("no results: run `bench proxy` first")?;
@@ -50,7 +52,9 @@ pub fn run(mut args: Args) -> Result<()> {
         "child-loadgen" => loadgen::run(args),
         "child-relay" => relay::run(args),
         other => {
-            bail!("no such benchmark: {other:?}; there are proxy, instructions, policy and report")
+            bail!(
+                "no such benchmark: {other:?}; there are proxy, instructions, policy, sim and report"
+            )
         }
     }
 }

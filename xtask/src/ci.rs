@@ -35,6 +35,12 @@ const STEPS: &[Step] = &[
         line: &["cargo", "build", "--workspace", "--benches", "--examples"],
     },
     QUICKSTART,
+    // Tests made the debug build, the quickstart the release one.
+    Step {
+        name: "same seed, same bytes",
+        env: &[],
+        line: &["cargo", "xtask", "bench", "sim", "--same"],
+    },
 ];
 
 /// What the README tells a newcomer to run, made short.

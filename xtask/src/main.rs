@@ -21,6 +21,8 @@ cargo xtask VERB
                         --warmup-ms N  --measure-ms N  --redo N
   bench instructions    user-space instructions per request, by layer
                         --check  --update  --requests N  --peer NAME  --no-build
+  bench sim             the simulator: events and calls per second, memory, beside others
+                        --quick  --rounds N  --only CASE  --same  --check  --report  --no-build
   bench report          render docs/benchmarks.md again from the last results
   nightly               what takes hours: the table of metastability, fuzzing, mutants
                         --only PART  --minutes N (for each fuzz target)

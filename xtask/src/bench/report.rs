@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::peers::Peer;
 use super::plan::{CASES, Case, Load};
 use super::results::{Metric, Results, Spread};
-use super::targets;
+use super::targets::{self, Judged};
 
 /// The page before anything was measured.
 pub const PAGE: &str = "\
@@ -49,8 +49,13 @@ pub fn render(results: &Results) -> String {
 
 /// Targets alone: also printed at the end of a run.
 pub fn targets_table(results: &Results) -> String {
+    judged_table(&targets::judge(results))
+}
+
+/// Any targets.
+pub fn judged_table(targets: &[Judged]) -> String {
     let mut out = String::from("| target | limit | measured | met |\n|---|---|---|---|\n");
-    for judged in targets::judge(results) {
+    for judged in targets {
         let measured =
             judged.measured.map_or("not measured".to_owned(), |m| spread(m, judged.digits));
         let met = match (judged.measured, judged.met) {
@@ -143,13 +148,14 @@ fn conditions(results: &Results) -> String {
     out
 }
 
-fn spread(s: Spread, digits: usize) -> String {
+/// `median [least - greatest]`.
+pub fn spread(s: Spread, digits: usize) -> String {
     let n = |value| number(value, digits);
     format!("{} [{} - {}]", n(s.median), n(s.min), n(s.max))
 }
 
 /// With commas between thousands.
-fn number(value: f64, digits: usize) -> String {
+pub fn number(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$}");
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
     let mut out = String::new();

@@ -126,6 +126,38 @@ pub fn signal(pid: u32, signal: i32) {
     unsafe { libc::kill(pid as i32, signal) };
 }
 
+/// How a child ended, and what it used.
+pub struct Ended {
+    pub success: bool,
+    /// User and system, all its threads.
+    pub cpu_s: f64,
+    /// The most that was resident.
+    pub resident_max_bytes: u64,
+}
+
+/// Waits for a child that nobody has waited for yet.
+pub fn wait_with_usage(pid: u32) -> io::Result<Ended> {
+    let mut status = 0;
+    // SAFETY: plain data, for which zeroes are a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: both live through the call.
+        let done = unsafe { libc::wait4(pid as i32, &raw mut status, 0, &raw mut usage) };
+        match check(done) {
+            Ok(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    Ok(Ended {
+        success: libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+        cpu_s: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+        // In KiB, on Linux.
+        resident_max_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+    })
+}
+
 /// Cores of the machine, whatever this process is pinned to.
 pub fn cores() -> usize {
     // SAFETY: no pointers.
