@@ -146,6 +146,18 @@ mod tests {
     }
 
     #[test]
+    fn where_calls_are_rare_the_last_one_tells() {
+        let window = |from_s: f64, calls, good| Window { from_s, calls, good, ..Window::default() };
+        let back = |windows: &[Window]| Comeback::of_windows(windows, 1.0, 20.0, (5.0, 5.0)).back;
+        assert!(back(&[window(2.0, 1, 0), window(7.0, 1, 1), window(19.0, 0, 0)]));
+        assert!(!back(&[window(7.0, 1, 1), window(12.0, 1, 0), window(19.0, 0, 0)]));
+        assert!(
+            !back(&[window(2.0, 1, 1), window(19.0, 0, 0)]),
+            "before the unrest it tells nothing"
+        );
+    }
+
+    #[test]
     fn any_unrest_can_last_too_long() {
         let late = |workload: &str, rest: &str| {
             let text = format!(

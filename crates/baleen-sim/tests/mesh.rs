@@ -415,3 +415,70 @@ kind = "crash"
         );
     });
 }
+
+/// Callers are told apart: a rate for each address lets each of sixteen clients make its calls, and turns away whoever makes too many.
+/// Who is turned away is not answered well.
+#[test]
+fn rates_count_each_caller_by_itself() {
+    let rate = |limit: &str| {
+        eight(
+            10,
+            &format!(
+                "[mesh.route]\nrate = {{ limit = \"{limit}\", burst = 20, key = \"address\" }}\n"
+            ),
+        )
+    };
+    check(&rate("100/s"), |run| assert!(phase(run, "whole").success > 0.999));
+    check(&rate("10/s"), |run| {
+        let all = phase(run, "whole");
+        // 16 x (10/s x 10 s + 20) of 10,000.
+        assert!((all.success - 0.192).abs() < 0.01, "{all:?}");
+        assert_eq!(all.failed.len(), 1);
+        assert_eq!(all.failed[0].0, "429");
+    });
+}
+
+/// What is silent carries no reset either: calls on connections that stood when it began end by their own time limit, not with the crash.
+#[test]
+fn a_crash_is_not_told_on_silent_connections() {
+    let text = r#"
+[scenario]
+seed = 7
+duration = "20s"
+[mesh.route]
+try_timeout = "15s"
+total_timeout = "15s"
+retry = "off"
+[mesh.cluster]
+eject = "off"
+[[workload]]
+to = "/svc/web"
+rate = "50/s"
+timeout = "15s"
+[service.web]
+replicas = 1
+time = "500ms"
+[[link]]
+latency = "10ms"
+[[fault]]
+name = "silence"
+at = "5s"
+for = "10s"
+on = "web"
+kind = "silent"
+[[fault]]
+name = "death"
+at = "6s"
+for = "1s"
+on = "web"
+kind = "crash"
+"#;
+    check(text, |run| {
+        // Those that were under way or used a standing connection when it began: half a second's worth, and more.
+        let lost = |word: &str| {
+            let all = phase(run, "whole");
+            all.failed.iter().find(|(w, _)| w == word).map_or(0, |(_, n)| *n)
+        };
+        assert!(lost("504") + lost("timeout") >= 25, "{:?}", phase(run, "whole").failed);
+    });
+}

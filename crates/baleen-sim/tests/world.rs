@@ -454,3 +454,16 @@ fn a_seed_decides_everything() {
     assert!(runs[0] == runs[1]);
     assert_ne!(runs[0].events_hash, runs[2].events_hash);
 }
+
+/// Requests whose callers have gone are bounded, too: a server that works for the dead without a bound on its queue stops the run.
+#[test]
+fn work_for_nobody_has_a_bound() {
+    let scenario = read(
+        "[scenario]\nduration = \"600s\"\n[[workload]]\nto = \"s\"\nrate = \"5000000/s\"\ntimeout = \"10ms\"\n\
+         [service.s]\nqueue = \"off\"\ntime = \"1000s\"\n",
+    );
+    let run = simulate(&scenario, &Options::seeded(7));
+    let stopped = run.stopped.clone().expect("stopped");
+    assert!(stopped.contains("more than"), "{stopped}");
+    assert!(!run.is_sound() && run.ended_s < 10.0);
+}
