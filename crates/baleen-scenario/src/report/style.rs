@@ -23,7 +23,7 @@ h2{font-size:1.1rem;margin:36px 0 10px}
 table{border-collapse:collapse;font-size:13.5px;font-variant-numeric:tabular-nums;width:100%}
 th{font-weight:600;color:var(--dim);white-space:nowrap}
 td,th{padding:4px 10px 4px 0;border-bottom:1px solid var(--grid);vertical-align:top}
-td.r,th.r{text-align:right;white-space:nowrap}td.l,th.l{text-align:left}
+td.r,th.r{text-align:right;white-space:nowrap}td.r+td.l{padding-left:10px}td.l,th.l{text-align:left}
 .mark{font-weight:600}.held .mark{color:var(--held)}.broken .mark{color:var(--broken)}
 .log td{border:0;padding:1px 12px 1px 0;font:12.5px/1.45 ui-monospace,'DejaVu Sans Mono',monospace}
 .log .l:last-child{width:100%}.log .kind{font-weight:600}
