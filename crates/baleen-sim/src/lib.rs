@@ -39,7 +39,7 @@ pub const CALLS_MAX: usize = 4_000_000;
 pub struct Options<'a> {
     /// What all randomness comes from.
     pub seed: u64,
-    /// Hold the invariants after every event. Costs about half of the speed.
+    /// Hold the invariants after every event. A run takes longer then; how much longer grows with what there is.
     pub check: bool,
     /// Told now and then how much of the scenario's duration has passed, from 0 to 1.
     pub progress: Option<&'a (dyn Fn(f64) + Sync)>,
