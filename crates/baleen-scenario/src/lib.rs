@@ -30,7 +30,7 @@ mod read;
 mod record;
 pub mod report;
 
-pub use distribution::{Distribution, ParseError, parse_duration, unit_exponential};
+pub use distribution::{Distribution, LONGEST, ParseError, parse_duration, unit_exponential};
 pub use judge::{judge, show_expect};
 pub use read::{
     Loaded, Override, load, load_from, parse_str, reference_markdown, schema_json, written,
