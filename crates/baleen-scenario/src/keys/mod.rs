@@ -16,7 +16,7 @@ mod service;
 
 pub use call::{CALL, STEP, WORKLOAD};
 pub use expect::EXPECT;
-pub use fault::FAULT;
+pub use fault::{FAULT, KINDS as FAULT_KINDS};
 pub use service::{CACHE, SERVICE};
 
 /// Most workloads.

@@ -2,30 +2,11 @@
 //!
 //! Not here: who is there (`plan.rs`). Tested: by every scenario that is read.
 
-use baleen_scenario::keys::{EXPECT, FAULT};
+use baleen_scenario::keys::{EXPECT, FAULT, FAULT_KINDS};
 
 use crate::dice::{Dice, milli};
 use crate::plan::{Plan, Service};
 use crate::tree::{Table, Value, quoted};
-
-/// Kinds of faults.
-pub const KINDS: [&str; 15] = [
-    "crash",
-    "hang",
-    "silent",
-    "refuse",
-    "latency",
-    "slow",
-    "errors",
-    "fail-first",
-    "capacity",
-    "cache-wipe",
-    "loss",
-    "delay",
-    "partition",
-    "registry-down",
-    "poison",
-];
 
 /// A fault as expectations see it: its name if it has one, its start and its end.
 pub struct Fault {
@@ -38,7 +19,7 @@ impl Plan {
     pub fn faults(&mut self) {
         let mut all = Vec::new();
         for nth in 0..self.dice.pick(&[0, 1, 2, 3, 5, 8]) {
-            let kind = self.dice.pick(&KINDS);
+            let kind = self.dice.pick(&FAULT_KINDS);
             let Some((table, fault)) = self.fault(nth, kind) else { continue };
             all.push(table);
             self.broken.push(fault);

@@ -219,7 +219,7 @@ const TOLD: [&str; 10] = [
 /// Each key of the list of settings, and each kind of fault.
 fn everything_came_up(used: &Used) {
     let mut all: Vec<(&'static str, &'static str)> =
-        breaks::KINDS.iter().map(|kind| ("kind of fault", *kind)).collect();
+        baleen_scenario::keys::FAULT_KINDS.iter().map(|kind| ("kind of fault", *kind)).collect();
     all.extend(TOLD.iter().map(|kind| ("line of the log", *kind)));
     keys_of(&baleen_scenario::keys::ROOT, &mut all);
     let rare: Vec<_> = all
