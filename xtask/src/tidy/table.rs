@@ -23,6 +23,7 @@ pub const ROWS: &[Row] = &[
     row("baleen-http1", &[], false),
     row("baleen-telemetry", &["baleen-base"], false),
     row("baleen-config", &["baleen-base", "baleen-policy"], false),
+    row("baleen-fault", &["baleen-base"], false),
     row("baleen-scenario", &["baleen-base", "baleen-telemetry", "baleen-config"], false),
     row(
         "baleen-sim",
