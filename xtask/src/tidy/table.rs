@@ -80,6 +80,7 @@ pub const TOKIO_FREE: &[&str] = &[
     "baleen-http1",
     "baleen-telemetry",
     "baleen-config",
+    "baleen-fault",
     "baleen-scenario",
     "baleen-sim",
 ];
