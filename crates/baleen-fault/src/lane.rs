@@ -69,8 +69,7 @@ impl Lane {
 
     /// These toxics, in this order, from now on. One that is the same as before in its place keeps what it knows.
     pub fn set(&mut self, now: Tick, toxics: &[Toxic]) {
-        let same =
-            |stage: &Stage, toxic: &Toxic| format!("{:?}", stage.toxic) == format!("{toxic:?}");
+        let same = |stage: &Stage, toxic: &Toxic| stage.toxic == *toxic;
         let unchanged = self.stages.len() == toxics.len()
             && self.stages.iter().zip(toxics).all(|(s, t)| same(s, t));
         if unchanged {
@@ -79,6 +78,8 @@ impl Lane {
         for (due, _) in &mut self.out {
             *due = now;
         }
+        let closing = |stages: &[Stage]| stages.iter().filter(|s| s.closes_when_gone()).count();
+        let before = closing(&self.stages);
         let mut old = std::mem::take(&mut self.stages);
         for toxic in toxics {
             let kept = old.iter().position(|s| same(s, toxic));
@@ -88,7 +89,8 @@ impl Lane {
             };
             self.stages.push(stage);
         }
-        if old.iter().any(Stage::closes_when_gone) {
+        // One that was changed is not gone.
+        if closing(&self.stages) < before {
             self.out.push_back((now, Item::End));
             (self.ended, self.end_left) = (true, true);
         } else if self.ended && !self.end_left {
@@ -111,6 +113,17 @@ impl Lane {
             self.ended = true;
             self.through(now, Item::End);
         }
+    }
+
+    /// So many bytes went past it, while it was [clear](Lane::is_clear).
+    pub fn pass(&mut self, bytes: usize) {
+        self.carried += bytes as u64;
+    }
+
+    /// Whether bytes may as well go past it: no toxics, and nothing held back.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        self.stages.is_empty() && self.out.is_empty() && !self.ended
     }
 
     /// Whether the driver should read no more for now.

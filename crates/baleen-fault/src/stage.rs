@@ -16,7 +16,6 @@ use crate::Toxic;
 const PIECES_PER_SECOND: u64 = 10;
 /// Least size of such a piece, so that a low rate does not cost a timer for each byte.
 const PIECE_BYTES_MIN: u64 = 64;
-const PPM: f64 = 1e-6;
 
 /// What a lane carries.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,8 +37,8 @@ pub(crate) struct Stage {
     last: Tick,
     /// Bytes that have passed it.
     passed: u64,
-    /// The last draw of a correlated loss.
-    memory: f64,
+    /// The last chunk was lost.
+    lost: bool,
     /// It has closed or reset the connection, or nothing passes any more.
     pub(crate) shut: bool,
 }
@@ -50,7 +49,7 @@ pub(crate) type Due = (Tick, Item);
 impl Stage {
     /// `passed`: bytes that the lane has carried before.
     pub(crate) fn new(toxic: Toxic, now: Tick, passed: u64) -> Stage {
-        Stage { toxic, since: now, last: now, passed, memory: 0.0, shut: false }
+        Stage { toxic, since: now, last: now, passed, lost: false, shut: false }
     }
 
     /// When it closes the connection by itself.
@@ -148,10 +147,10 @@ impl Stage {
                 }
             }
             Toxic::PacketLoss { share_ppm, correlation_ppm } => {
-                let weight = f64::from(*correlation_ppm) * PPM;
-                let share = f64::from(*share_ppm) * PPM;
-                self.memory = weight * self.memory + (1.0 - weight) * rng.unit();
-                if self.memory >= share {
+                let more = if self.lost { *correlation_ppm } else { 0 };
+                let share = u64::from(*share_ppm) + u64::from(more);
+                self.lost = rng.below(1_000_000) < share;
+                if !self.lost {
                     self.emit(at, Item::Bytes(bytes), out);
                 }
             }

@@ -25,6 +25,13 @@ impl Times {
     }
 }
 
+/// Only a copy is the same: what a function draws can't be compared.
+impl PartialEq for Times {
+    fn eq(&self, other: &Times) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl fmt::Debug for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Times(..)")
@@ -32,7 +39,7 @@ impl fmt::Debug for Times {
 }
 
 /// What goes wrong with one direction of a connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Toxic {
     /// Each chunk comes later by `latency`, give or take an even draw up to `jitter`. Order is kept.
     Latency {
@@ -77,11 +84,11 @@ pub enum Toxic {
         /// Since the connection began, toxic or not.
         bytes: u64,
     },
-    /// So many chunks are dropped. With correlation, a chunk after a dropped one is dropped more easily.
+    /// So many chunks are dropped, and so many more of those that come right after a dropped one.
     PacketLoss {
         /// In parts per million.
         share_ppm: u32,
-        /// How much of the last draw goes into the next, in parts per million.
+        /// Added for a chunk after a dropped one, in parts per million.
         correlation_ppm: u32,
     },
     /// Nothing passes and nothing is closed, as if the cable had been pulled. When the toxic is taken away, what came meanwhile

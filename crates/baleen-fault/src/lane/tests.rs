@@ -143,6 +143,39 @@ fn a_change_lets_go_what_was_held_back() {
 }
 
 #[test]
+fn a_changed_timeout_closes_nothing() {
+    let timeout = |after| Toxic::Timeout { after };
+    let mut lane = Lane::new(ms(0), 7);
+    lane.set(ms(0), &[timeout(None)]);
+    lane.set(ms(5), &[timeout(Some(time(20)))]);
+    assert_eq!(lane.poll(ms(5)), Out::Wait(ms(25)));
+    lane.set(ms(6), &[]);
+    assert_eq!(lane.poll(ms(6)), Out::End);
+}
+
+#[test]
+fn drawn_times_can_be_changed() {
+    let drawn = |n| Times::new(move |_| time(n));
+    let (short, long) = (Toxic::Delay(drawn(1)), Toxic::Delay(drawn(100)));
+    let mut lane = Lane::new(ms(0), 7);
+    lane.set(ms(0), std::slice::from_ref(&short));
+    lane.set(ms(0), std::slice::from_ref(&long));
+    lane.push(ms(0), b"a");
+    assert_eq!(lane.poll(ms(0)), Out::Wait(ms(100)));
+}
+
+#[test]
+fn what_goes_past_counts() {
+    let mut lane = Lane::new(ms(0), 7);
+    assert!(lane.is_clear());
+    lane.pass(90);
+    lane.set(ms(0), &[Toxic::LimitData { bytes: 100 }]);
+    assert!(!lane.is_clear());
+    lane.push(ms(0), &[0; 50]);
+    assert_eq!((lane.poll(ms(0)), lane.poll(ms(0))), (Out::Bytes(vec![0; 10]), Out::End));
+}
+
+#[test]
 fn loss_and_corruption_have_their_shares() {
     let mut lane = Lane::new(ms(0), 7);
     lane.set(ms(0), &[Toxic::PacketLoss { share_ppm: 100_000, correlation_ppm: 0 }]);
