@@ -45,7 +45,14 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "baleen-drill",
-        &["baleen-base", "baleen-http1", "baleen-telemetry", "baleen-scenario", "baleen-config"],
+        &[
+            "baleen-base",
+            "baleen-fault",
+            "baleen-http1",
+            "baleen-telemetry",
+            "baleen-scenario",
+            "baleen-config",
+        ],
         true,
     ),
     row("baleen-admin", &["baleen-base", "baleen-telemetry"], true),

@@ -1,0 +1,237 @@
+//! What toxics do to connections.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Echo, Ended, Faults, LONG, connect, echo, ended, until};
+
+/// Whether nothing comes back for a while, and the connection stands.
+fn is_silent(s: &mut std::net::TcpStream) -> bool {
+    s.write_all(b"anyone?").expect("it stands");
+    s.set_read_timeout(Some(Duration::from_millis(200))).expect("timeout");
+    let silent = ended(s) == Ended::Silent(0);
+    s.set_read_timeout(Some(LONG)).expect("timeout");
+    silent
+}
+
+#[test]
+fn latency_comes_with_the_link() {
+    let (faults, up) = (Faults::start(), Echo::start());
+    let slow = json!([{"type": "latency", "attributes": {"latency": 150}}]);
+    let addr = faults.proxy("a", up.addr, slow);
+    let mut s = connect(addr);
+    let start = Instant::now();
+    echo(&mut s, b"hello").expect("an echo");
+    assert!(start.elapsed() >= Duration::from_millis(150), "{:?}", start.elapsed());
+    // A change is in effect when it is answered, for connections that stand.
+    let path = "/proxies/a/toxics/latency_downstream";
+    faults.ask("POST", path, &json!({"attributes": {"latency": 300}}));
+    let start = Instant::now();
+    echo(&mut s, b"hello").expect("an echo");
+    assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", start.elapsed());
+    // What is held back when it goes leaves at once.
+    faults.ask("POST", path, &json!({"attributes": {"latency": 3_600_000}}));
+    s.write_all(b"held").expect("send");
+    let received = || {
+        let (_, _, text) = faults.raw("GET", "/metrics", "test", "");
+        text.lines()
+            .any(|l| l.contains("received") && l.contains("\"downstream\"") && l.ends_with(" 14"))
+    };
+    until("it is held back", received);
+    faults.heal("a", "latency_downstream");
+    let mut back = [0; 4];
+    s.read_exact(&mut back).expect("it comes");
+    assert_eq!(&back, b"held");
+}
+
+#[test]
+fn established_connections_hang_while_new_ones_work() {
+    let (faults, up) = (Faults::start(), Echo::start());
+    let addr = faults.proxy("cache", up.addr, json!([]));
+    let mut old = connect(addr);
+    echo(&mut old, b"before").expect("an echo");
+    // Connected, but nobody has taken it yet, perhaps: it stands all the same.
+    let mut waiting = connect(addr);
+    for stream in ["upstream", "downstream"] {
+        let silent = json!({"type": "silent", "stream": stream, "only_established": true});
+        faults.toxic("cache", &silent);
+    }
+    let mut new = connect(addr);
+    echo(&mut new, b"new").expect("an echo");
+    assert!(is_silent(&mut old) && is_silent(&mut waiting));
+    echo(&mut new, b"new").expect("an echo");
+    for stream in ["upstream", "downstream"] {
+        faults.heal("cache", &format!("silent_{stream}"));
+    }
+    echo(&mut old, b"what was said meanwhile is lost").expect("an echo");
+}
+
+#[test]
+fn new_connections_hang_while_established_ones_work() {
+    let (faults, up) = (Faults::start(), Echo::start());
+    let addr = faults.proxy("a", up.addr, json!([]));
+    let mut old = connect(addr);
+    echo(&mut old, b"before").expect("an echo");
+    faults.toxic("a", &json!({"type": "silent", "only_new": true}));
+    let mut new = connect(addr);
+    assert!(is_silent(&mut new));
+    echo(&mut old, b"after").expect("an echo");
+}
+
+#[test]
+fn a_timeout_closes_when_it_is_over_and_when_it_goes() {
+    let (faults, up) = (Faults::start(), Echo::start());
+    let addr = faults.proxy("a", up.addr, json!([]));
+    faults.toxic("a", &json!({"type": "timeout", "attributes": {"timeout": 100}}));
+    let start = Instant::now();
+    assert_eq!(ended(&mut connect(addr)), Ended::End(0));
+    assert!(start.elapsed() >= Duration::from_millis(100));
+    faults.ask(
+        "POST",
+        "/proxies/a/toxics/timeout_downstream",
+        &json!({"attributes": {"timeout": 0}}),
+    );
+    let mut s = connect(addr);
+    assert!(is_silent(&mut s));
+    faults.heal("a", "timeout_downstream");
+    assert_eq!(ended(&mut s), Ended::End(0));
+}
+
+#[test]
+fn data_is_limited_stalled_or_reset() {
+    let (faults, up) = (Faults::start(), Echo::start());
+    let toxic = |kind: &str, attributes: Value| json!([{"type": kind, "attributes": attributes}]);
+    let addr = faults.proxy("limit", up.addr, toxic("limit_data", json!({"bytes": 1000})));
+    let mut s = connect(addr);
+    s.write_all(&[1; 5000]).expect("send");
+    assert_eq!(ended(&mut s), Ended::End(1000));
+    let addr = faults.proxy("stall", up.addr, toxic("stall", json!({"bytes": 1000})));
+    let mut s = connect(addr);
+    s.write_all(&[1; 5000]).expect("send");
+    let mut got = [0; 1000];
+    s.read_exact(&mut got).expect("so much");
+    assert!(is_silent(&mut s));
+    let addr = faults.proxy("reset", up.addr, toxic("reset_peer", json!({"timeout": 50})));
+    let mut s = connect(addr);
+    s.write_all(b"first").expect("send");
+    assert_eq!(ended(&mut s), Ended::Reset(0));
+}
+
+#[test]
+fn a_reset_reaches_both_sides() {
+    let faults = Faults::start();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+    let reset = json!([{"type": "reset_peer", "stream": "upstream"}]);
+    let addr = faults.proxy("a", listener.local_addr().expect("an address"), reset);
+    let mut client = connect(addr);
+    let (mut server, _) = listener.accept().expect("accept");
+    server.set_read_timeout(Some(LONG)).expect("timeout");
+    client.write_all(b"x").expect("send");
+    assert_eq!(ended(&mut client), Ended::Reset(0));
+    assert_eq!(ended(&mut server), Ended::Reset(0));
+}
+
+#[test]
+fn bandwidth_slices_and_slow_ends() {
+    let (faults, up) = (Faults::start(), Echo::start());
+    let rate = json!([{"type": "bandwidth", "attributes": {"rate": 100}}]);
+    let addr = faults.proxy("rate", up.addr, rate);
+    let mut s = connect(addr);
+    let start = Instant::now();
+    echo(&mut s, &[1; 50_000]).expect("an echo");
+    // 100 KB/s: half a second for 50 KB.
+    assert!(start.elapsed() >= Duration::from_millis(450), "{:?}", start.elapsed());
+    let sliced = json!({"average_size": 100, "delay": 1000});
+    let addr = faults.proxy("s", up.addr, json!([{"type": "slicer", "attributes": sliced}]));
+    let start = Instant::now();
+    echo(&mut connect(addr), &[1; 10_000]).expect("an echo");
+    assert!(start.elapsed() >= Duration::from_millis(90), "{:?}", start.elapsed());
+    let late = json!([{"type": "slow_close", "attributes": {"delay": 200}}]);
+    let addr = faults.proxy("late", up.addr, late);
+    let mut s = connect(addr);
+    echo(&mut s, b"x").expect("an echo");
+    let start = Instant::now();
+    s.shutdown(std::net::Shutdown::Write).expect("shut down");
+    assert_eq!(ended(&mut s), Ended::End(0));
+    assert!(start.elapsed() >= Duration::from_millis(200), "{:?}", start.elapsed());
+}
+
+#[test]
+fn toxicity_is_a_share_of_connections() {
+    let (faults, up) = (Faults::start(), Echo::start());
+    let with = |toxicity: f64| json!([{"type": "limit_data", "attributes": {"bytes": 0}, "toxicity": toxicity}]);
+    let hit = |name: &str, toxicity: f64, of: usize| {
+        let addr = faults.proxy(name, up.addr, with(toxicity));
+        (0..of).filter(|_| echo(&mut connect(addr), b"x").is_err()).count()
+    };
+    assert_eq!((hit("none", 0.0, 50), hit("all", 1.0, 20)), (0, 20));
+    let half = hit("half", 0.5, 200);
+    assert!((70..130).contains(&half), "{half}");
+    // A seed and a name give the same connections again.
+    let other = Faults::start();
+    let addr = other.proxy("half", up.addr, with(0.5));
+    let mut which = (0..200).map(|_| echo(&mut connect(addr), b"x").is_err());
+    assert_eq!(which.by_ref().filter(|hit| *hit).count(), half);
+}
+
+#[test]
+fn bits_flip() {
+    let (faults, up) = (Faults::start(), Echo::start());
+    let addr = faults.proxy(
+        "a",
+        up.addr,
+        json!([{"type": "corrupt", "attributes": {"share": 0.5}, "stream": "upstream"}]),
+    );
+    let mut s = connect(addr);
+    s.write_all(&[0; 10_000]).expect("send");
+    let mut back = [0; 10_000];
+    s.read_exact(&mut back).expect("as many");
+    let flipped = back.iter().filter(|b| **b != 0).count();
+    assert!((4500..5500).contains(&flipped), "{flipped}");
+}
+
+#[test]
+fn toxics_begin_end_and_expire_by_themselves() {
+    let (faults, up) = (Faults::start(), Echo::start());
+    let addr = faults.proxy("a", up.addr, json!([]));
+    let mut s = connect(addr);
+    // Two seconds, from now on, whatever becomes of who asked.
+    faults.toxic("a", &json!({"type": "silent", "name": "s", "for_ms": 400}));
+    assert!(is_silent(&mut s));
+    until("it is over", || faults.get("/proxies/a/toxics/s").0 == 404);
+    echo(&mut s, b"over").expect("an echo");
+    // One that is leased stays as long as it is renewed.
+    faults.toxic("a", &json!({"type": "noop", "name": "l", "lease_ms": 400}));
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(900) {
+        let (status, body) = faults.ask("POST", "/proxies/a/toxics/l", &Value::Null);
+        assert_eq!((status, &body["lease_ms"]), (200, &json!(400)));
+    }
+    until("it has expired", || faults.get("/proxies/a/toxics/l").0 == 404);
+    assert_eq!(faults.get("/proxies/a/toxics"), (200, json!([])));
+    // One that begins later is there, and does nothing yet.
+    let later = json!({"type": "limit_data", "name": "e", "start_ms": 300, "only_new": true});
+    faults.toxic("a", &later);
+    echo(&mut connect(addr), b"early").expect("an echo");
+    until("it has begun", || echo(&mut connect(addr), b"late").is_err());
+    echo(&mut s, b"not for this one").expect("an echo");
+}
+
+#[test]
+fn a_delay_is_drawn() {
+    let (faults, up) = (Faults::start(), Echo::start());
+    let drawn = json!([{"type": "delay", "attributes": {"distribution": "20ms + exp(20ms)"}}]);
+    let addr = faults.proxy("a", up.addr, drawn);
+    let mut s = connect(addr);
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let start = Instant::now();
+        echo(&mut s, b"x").expect("an echo");
+        times.push(start.elapsed());
+    }
+    assert!(times.iter().all(|t| *t >= Duration::from_millis(20)), "{times:?}");
+    assert!(times.iter().any(|t| *t >= Duration::from_millis(40)), "{times:?}");
+}
