@@ -10,6 +10,7 @@ mod backend;
 mod check;
 mod demo;
 mod exit;
+mod fault;
 mod input;
 mod out;
 mod plan;
@@ -40,6 +41,8 @@ enum Verb {
     Sim(sim::Args),
     /// Be a synthetic upstream: an HTTP server with the service times and errors you ask for
     Backend(backend::Args),
+    /// Make connections go wrong, as Toxiproxy does and further
+    Fault(fault::Args),
     /// See Baleen carry load while one of three servers is killed and another turns slow
     Demo(demo::Args),
 }
@@ -52,6 +55,7 @@ fn main() -> std::process::ExitCode {
         Verb::Plan(args) => plan::run(&args),
         Verb::Sim(args) => sim::run(&args),
         Verb::Backend(args) => backend::run(args),
+        Verb::Fault(args) => fault::run(args),
         Verb::Demo(args) => demo::run(&args),
     };
     match ended {

@@ -9,3 +9,4 @@ mod faults;
 mod http_parse;
 mod seeing;
 mod support;
+mod toxiproxy;

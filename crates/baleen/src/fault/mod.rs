@@ -1,0 +1,29 @@
+//! `baleen fault`: connections that go wrong as they are told.
+//!
+//! Not here: what it does (`baleen_drill::fault`). Tested: in `tests/it/toxiproxy.rs`, with clients of Toxiproxy.
+
+mod serve;
+mod spell;
+
+use clap::Subcommand;
+
+use crate::exit::{Exit, Failure};
+
+/// Make connections go wrong
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Be a Toxiproxy: proxies with faults, told over its HTTP interface
+    Serve(serve::Args),
+}
+
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    match args.verb {
+        Verb::Serve(args) => serve::run(args),
+    }
+}
