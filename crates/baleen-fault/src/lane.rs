@@ -18,6 +18,8 @@ use crate::stage::{Due, Item, Stage};
 
 /// Bytes held back from which on the driver reads no more.
 pub const LANE_BYTES_MAX: usize = 1 << 20;
+/// Pieces held back from which on the driver reads no more, too: small slices cost more than their bytes.
+const LANE_PIECES_MAX: usize = 4096;
 
 /// What to do now.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -129,7 +131,7 @@ impl Lane {
     /// Whether the driver should read no more for now.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.held >= LANE_BYTES_MAX
+        self.held >= LANE_BYTES_MAX || self.out.len() >= LANE_PIECES_MAX
     }
 
     /// Whether it has come to its end.

@@ -179,6 +179,7 @@ impl Filter {
     /// From here on all passes.
     fn give_up(&mut self) {
         (self.on, self.never) = (false, true);
+        (self.asking, self.answering) = (Asking::Head, Answering::Nothing);
         let (requests, answers) =
             (std::mem::take(&mut self.requests), std::mem::take(&mut self.answers));
         self.pass(Direction::Up, requests);

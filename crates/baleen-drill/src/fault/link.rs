@@ -467,5 +467,11 @@ pub(super) async fn dial(upstream: &str) -> io::Result<TcpStream> {
         let here = upstream.strip_prefix(':').map(|port| format!("localhost:{port}"));
         TcpStream::connect(here.as_deref().unwrap_or(upstream)).await
     };
-    timeout(CONNECT_TIMEOUT, connect).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    let stream = timeout(CONNECT_TIMEOUT, connect).await??;
+    // Where nobody listens, a connection that happens to get that very port is one to itself.
+    if stream.local_addr()? == stream.peer_addr()? {
+        let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
 }

@@ -203,6 +203,10 @@ fn a_lane_says_when_it_is_full() {
     let mut seen = Vec::new();
     pass(&mut lane, ms(0), ms(10), &mut seen);
     assert_eq!((bytes(&seen), lane.is_full()), (LANE_BYTES_MAX, false));
+    let mut lane = Lane::new(ms(0), 7);
+    lane.set(ms(0), &[Toxic::Slicer { average: 1, variation: 0, delay: time(1) }]);
+    lane.push(ms(0), &[0; LANE_PIECES_MAX]);
+    assert!(lane.is_full());
 }
 
 /// Toxics that lose nothing.

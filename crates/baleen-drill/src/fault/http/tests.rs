@@ -142,6 +142,18 @@ fn what_is_not_http_passes() {
 }
 
 #[test]
+fn nonsense_while_an_answer_waits_leaves_nothing_to_wait_for() {
+    let delay = Some(HttpFault::DelayHead { delay: Duration::from_millis(50) });
+    let mut run = Run::new(&[delay]);
+    run.came(Direction::Up, b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    run.came(Direction::Down, OK);
+    assert!(run.filter.due().is_some());
+    run.came(Direction::Up, b"no chunk\r\n");
+    assert_eq!((run.filter.due(), run.down.as_slice()), (None, OK));
+    assert!(run.up.ends_with(b"no chunk\r\n"));
+}
+
+#[test]
 fn it_joins_at_the_next_request_and_leaves_when_it_is_quiet() {
     let mut filter = Filter::new();
     filter.passed(Direction::Up);
