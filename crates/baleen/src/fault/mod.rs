@@ -2,6 +2,7 @@
 //!
 //! Not here: what it does (`baleen_drill::fault`). Tested: in `tests/it/toxiproxy.rs`, with clients of Toxiproxy.
 
+mod client;
 mod serve;
 mod spell;
 
@@ -20,10 +21,13 @@ pub struct Args {
 enum Verb {
     /// Be a Toxiproxy: proxies with faults, told over its HTTP interface
     Serve(serve::Args),
+    #[command(flatten)]
+    Tell(client::Verb),
 }
 
 pub fn run(args: Args) -> Result<Exit, Failure> {
     match args.verb {
-        Verb::Serve(args) => serve::run(args),
+        Verb::Serve(serve) => serve::run(serve),
+        Verb::Tell(verb) => client::run(&verb),
     }
 }

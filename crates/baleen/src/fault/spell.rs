@@ -85,6 +85,14 @@ impl Toxic {
         Ok(Toxic { text: text.to_owned(), proxy, fields })
     }
 
+    /// The same, where it is said elsewhere of which proxy.
+    pub fn parse_alone(text: &str) -> Result<Toxic, String> {
+        match Toxic::parse(text)? {
+            Toxic { proxy: Some(proxy), .. } => Err(format!("write it without `{proxy}/`")),
+            toxic => Ok(toxic),
+        }
+    }
+
     pub fn json(&self) -> Value {
         Value::Object(self.fields.clone())
     }
@@ -142,6 +150,9 @@ mod tests {
         let want = json!({"type": "delay", "only_new": true,
             "attributes": {"distribution": "uniform(1ms, 2ms)"}});
         assert_eq!((toxic.proxy.as_deref(), toxic.json()), (None, want));
+        assert!(
+            Toxic::parse_alone("web/latency").is_err() && Toxic::parse_alone("latency").is_ok()
+        );
         for text in ["", "web/", ":latency=1", "latency:latency=1,latency=2"] {
             assert!(Toxic::parse(text).is_err(), "{text}");
         }

@@ -171,6 +171,38 @@ fn mistakes_are_told_before_anything_starts() {
 }
 
 #[test]
+fn a_server_is_told_from_the_command_line() {
+    let (server, up) = (Server::start(&[]), Backend::start(&[]));
+    let (url, up) = (format!("http://{}", server.addr), up.addr.to_string());
+    let tell = |args: &[&str]| {
+        let mut told = program();
+        let out = told.env("TOXIPROXY_URL", &url).arg("fault").args(args).output().expect("run");
+        let json = serde_json::from_slice(&out.stdout).unwrap_or(serde_json::Value::Null);
+        (out.status.code(), json, String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let (code, made, _) = tell(&["create", "a b", "-u", &up, "-t", "http:status=503,name=x"]);
+    assert_eq!((code, &made["toxics"][0]["name"]), (Some(0), &"x".into()));
+    let addr = made["listen"].as_str().and_then(|a| a.parse().ok()).expect("an address");
+    assert_eq!(get(addr), "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(tell(&["toxic", "remove", "a b", "x"]).0, Some(0));
+    assert_eq!(get(addr), "HTTP/1.1 200 OK");
+    let (_, toxic, _) = tell(&["toxic", "add", "a b", "limit_data:bytes=0"]);
+    assert_eq!((&toxic["stream"], get(addr).as_str()), (&"downstream".into(), ""));
+    assert_eq!(tell(&["reset"]).0, Some(0));
+    assert_eq!(get(addr), "HTTP/1.1 200 OK");
+    assert_eq!(tell(&["disable", "a b"]).1["enabled"], false);
+    assert_eq!(tell(&["enable", "a b"]).1["enabled"], true);
+    let (code, _, text) = tell(&["toxic", "add", "a b", "nothing"]);
+    assert!(code == Some(2) && text.contains("invalid toxic type (status 400)"), "{text}");
+    assert_eq!(tell(&["list"]).1["a b"]["upstream"], up);
+    assert_eq!(tell(&["delete", "a b"]).0, Some(0));
+    assert_eq!(tell(&["list"]).1, serde_json::json!({}));
+    drop(server);
+    let (code, _, text) = tell(&["list"]);
+    assert!(code == Some(3) && text.contains("hint: start one: baleen fault serve"), "{text}");
+}
+
+#[test]
 fn it_ends_when_it_is_asked_to() {
     let up = Backend::start(&[]);
     let mut server = Server::start(&["-p", &format!("a=127.0.0.1:0->{}", up.addr)]);
