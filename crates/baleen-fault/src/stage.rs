@@ -136,12 +136,9 @@ impl Stage {
                 self.slices(at, &bytes, (average, variation, delay), rng, out);
             }
             Toxic::LimitData { bytes: most } => {
-                let left = most.saturating_sub(self.passed);
-                self.shut = bytes.len() as u64 >= left;
-                bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-                if !bytes.is_empty() {
-                    self.emit(at, Item::Bytes(bytes), out);
-                }
+                let most = *most;
+                self.shut = bytes.len() as u64 >= most.saturating_sub(self.passed);
+                self.up_to(at, bytes, most, out);
                 if self.shut {
                     self.emit(at, Item::End, out);
                 }
@@ -160,11 +157,8 @@ impl Stage {
                 }
             }
             Toxic::Stall { bytes: most } => {
-                let left = most.saturating_sub(self.passed);
-                bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-                if !bytes.is_empty() {
-                    self.emit(at, Item::Bytes(bytes), out);
-                }
+                let most = *most;
+                self.up_to(at, bytes, most, out);
             }
             Toxic::Corrupt { share_ppm } => {
                 let share = u64::from(*share_ppm);
@@ -175,6 +169,15 @@ impl Stage {
                 }
                 self.emit(at, Item::Bytes(bytes), out);
             }
+        }
+    }
+
+    /// As much as is left of so many.
+    fn up_to(&mut self, at: Tick, mut bytes: Vec<u8>, most: u64, out: &mut VecDeque<Due>) {
+        let left = most.saturating_sub(self.passed);
+        bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        if !bytes.is_empty() {
+            self.emit(at, Item::Bytes(bytes), out);
         }
     }
 
