@@ -235,3 +235,78 @@ fn a_delay_is_drawn() {
     assert!(times.iter().all(|t| *t >= Duration::from_millis(20)), "{times:?}");
     assert!(times.iter().any(|t| *t >= Duration::from_millis(40)), "{times:?}");
 }
+
+#[test]
+fn slow_toxics_that_come_and_go_lose_nothing() {
+    let (faults, up) = (Faults::start(), Echo::start());
+    let addr = faults.proxy("a", up.addr, json!([]));
+    let sent: Vec<u8> =
+        (0..6_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let mut reader = connect(addr);
+    let mut writer = reader.try_clone().expect("a clone");
+    let copy = sent.clone();
+    let sender = std::thread::spawn(move || {
+        // Pieces of many sizes, so that some pass in one read and some do not.
+        let mut rest = copy.as_slice();
+        for size in (0..).map(|n: usize| 1 + n * 7919 % 60_000) {
+            let (piece, more) = rest.split_at(size.min(rest.len()));
+            writer.write_all(piece).expect("send");
+            rest = more;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        writer.shutdown(std::net::Shutdown::Write).expect("shut down");
+    });
+    let receiver = std::thread::spawn(move || {
+        let mut got = Vec::new();
+        reader.read_to_end(&mut got).map(|_| got)
+    });
+    let kinds = [
+        json!({"type": "latency", "attributes": {"latency": 3, "jitter": 3}}),
+        json!({"type": "slicer", "attributes": {"average_size": 5000, "size_variation": 4000}}),
+        json!({"type": "bandwidth", "attributes": {"rate": 20_000}}),
+        json!({"type": "delay", "attributes": {"distribution": "exp(1ms)"}, "for_ms": 5}),
+        json!({"type": "noop", "toxicity": 0.5}),
+        json!({"type": "http", "attributes": {"status": 500}}),
+    ];
+    let mut n = 0;
+    while !receiver.is_finished() {
+        let mut toxic = kinds[n % kinds.len()].clone();
+        toxic["name"] = json!(n.to_string());
+        toxic["stream"] = json!(["upstream", "downstream"][n / 2 % 2]);
+        faults.toxic("a", &toxic);
+        if n >= 3 {
+            // It may have ended by itself.
+            faults.ask("DELETE", &format!("/proxies/a/toxics/{}", n - 3), &Value::Null);
+        }
+        n += 1;
+    }
+    sender.join().expect("sent");
+    let got = receiver.join().expect("received").expect("to the end");
+    let differs = got.iter().zip(&sent).position(|(a, b)| a != b);
+    assert_eq!((got.len(), differs), (sent.len(), None));
+    assert!(n > 10, "{n} changes on the way");
+}
+
+#[test]
+fn nothing_is_left_of_connections_that_ended() {
+    let (faults, up) = (Faults::start(), Echo::start());
+    let toxics = json!([
+        {"type": "reset_peer", "toxicity": 0.3},
+        {"type": "limit_data", "attributes": {"bytes": 10}, "toxicity": 0.3},
+        {"type": "latency", "attributes": {"latency": 1}, "toxicity": 0.5, "stream": "upstream"},
+    ]);
+    let addr = faults.proxy("a", up.addr, toxics);
+    for n in 0..300 {
+        let mut s = connect(addr);
+        let _ = s.write_all(&[1; 100]);
+        if n % 3 > 0 {
+            let _ = s.read(&mut [0; 100]);
+        }
+    }
+    until("all are gone", || {
+        let (_, _, text) = faults.raw("GET", "/metrics", "test", "");
+        text.lines().any(|l| l.starts_with("baleen_fault_connections{") && l.ends_with(" 0"))
+    });
+}
