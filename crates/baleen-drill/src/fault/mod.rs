@@ -13,6 +13,7 @@
 //! | `hub` | all proxies: create, populate, reset |
 //! | `link` | one proxy: its port, its toxics, whether it refuses |
 //! | `carry` | one connection: two sockets, two lanes |
+//! | `client` | a client of it, or of a Toxiproxy |
 //! | `spec`, `refusal` | JSON read and written; refusals |
 //! | `http`, `rules` | faults of HTTP exchanges on a connection |
 //!
@@ -22,6 +23,7 @@
 
 mod api;
 mod carry;
+mod client;
 mod http;
 mod hub;
 mod link;
@@ -42,6 +44,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+pub use client::{Client, ClientError};
 use hub::Hub;
 use spec::ProxySpec;
 

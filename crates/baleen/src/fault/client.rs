@@ -1,21 +1,14 @@
 //! `baleen fault list`, `create`, `toxic` and so on: a fault server, or a Toxiproxy, told from the command line.
 //!
-//! One request, one connection. Bounds: [`ANSWER_BYTES_MAX`], [`TIMEOUT`] for each step.
-//! Not here: what is written for toxics (`spell.rs`). Tested: in `tests/it/toxiproxy.rs`.
+//! Not here: bytes (`baleen_drill::fault::Client`), what is written for toxics (`spell.rs`). Tested: in `tests/it/toxiproxy.rs`.
 
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
-
+use baleen_drill::fault::{Client, ClientError};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::spell::Toxic;
 use crate::exit::{Exit, Failure};
 use crate::out;
-
-const TIMEOUT: Duration = Duration::from_secs(30);
-const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// Which server.
 #[derive(clap::Args)]
@@ -92,7 +85,7 @@ pub enum ToxicVerb {
 type Request<'a> = (&'a Server, &'static str, String, Option<Value>);
 
 fn request(verb: &Verb) -> Request<'_> {
-    let path = |proxy: &Proxy| format!("/proxies/{}", encode(&proxy.name));
+    let path = |proxy: &Proxy| format!("/proxies/{}", Client::encode(&proxy.name));
     let toxics = |proxy| format!("{}/toxics", path(proxy));
     let enabled = |on: bool| Some(json!({ "enabled": on }));
     match verb {
@@ -112,7 +105,7 @@ fn request(verb: &Verb) -> Request<'_> {
             (&proxy.server, "POST", toxics(proxy), Some(toxic.json()))
         }
         Verb::Toxic(ToxicVerb::Remove { proxy, toxic }) => {
-            (&proxy.server, "DELETE", format!("{}/{}", toxics(proxy), encode(toxic)), None)
+            (&proxy.server, "DELETE", format!("{}/{}", toxics(proxy), Client::encode(toxic)), None)
         }
         Verb::Reset(server) => (server, "POST", "/reset".to_owned(), None),
     }
@@ -123,7 +116,8 @@ pub fn run(verb: &Verb) -> Result<Exit, Failure> {
     let (server, method, path, body) = request(verb);
     let set = std::env::var("TOXIPROXY_URL").ok().filter(|url| !url.is_empty());
     let host = server.host.clone().or(set).unwrap_or_else(|| "http://127.0.0.1:8474".to_owned());
-    let answer = ask(&host, method, &path, body.as_ref())?;
+    let answer = Client::new(&host).ask(method, &path, body.as_ref());
+    let answer = answer.map_err(|e| failed(&host, &e))?;
     if !answer.is_null() {
         // A reader that is gone has read enough.
         let _ = out::data(&format!("{answer:#}\n"));
@@ -131,56 +125,13 @@ pub fn run(verb: &Verb) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
-/// Everything but letters, digits and the like as `%XX`.
-fn encode(name: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    name.bytes()
-        .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
-        .collect()
-}
-
-/// One request. The answer's JSON; null when there is none.
-fn ask(host: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-    let address = host.strip_prefix("http://").unwrap_or(host).trim_end_matches('/');
-    let gone = |e: std::io::Error| {
-        let failure = Failure::environment(format!("no fault server at {host}: {e}"));
-        failure.hint("start one: baleen fault serve; --host or TOXIPROXY_URL say where it is")
-    };
-    let text = exchange(address, method, path, body).map_err(gone)?;
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head.split(' ').nth(1).and_then(|s| s.parse::<u16>().ok());
-    let value: Value = serde_json::from_str(body).unwrap_or(Value::Null);
-    match status {
-        Some(200..=299) => Ok(value),
-        Some(status) => {
-            let why = value["error"].as_str().unwrap_or(body).trim();
-            let wrong = format!("{why} (status {status})");
-            Err(if status < 500 { Failure::input(wrong) } else { Failure::environment(wrong) })
+fn failed(host: &str, e: &ClientError) -> Failure {
+    match e {
+        ClientError::Refused { status: ..500, .. } => Failure::input(e.to_string()),
+        ClientError::Refused { .. } => Failure::environment(e.to_string()),
+        ClientError::Unreachable(_) | ClientError::Foreign => {
+            Failure::environment(format!("{host}: {e}"))
+                .hint("start one: baleen fault serve; --host or TOXIPROXY_URL say where it is")
         }
-        None => Err(Failure::environment(format!("what answers at {host} is no fault server"))),
     }
-}
-
-fn exchange(
-    address: &str,
-    method: &str,
-    path: &str,
-    body: Option<&Value>,
-) -> std::io::Result<String> {
-    let none = || std::io::Error::other("that name has no address");
-    let to = address.to_socket_addrs()?.next().ok_or_else(none)?;
-    let mut stream = TcpStream::connect_timeout(&to, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    let body = body.map(Value::to_string).unwrap_or_default();
-    let length = body.len();
-    // HTTP/1.0: no answer in chunks.
-    let request = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nUser-Agent: baleen\r\n\
-         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    );
-    stream.write_all(request.as_bytes())?;
-    let mut text = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut text)?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
 }
