@@ -54,11 +54,15 @@ struct Half {
 }
 
 impl Half {
+    /// What nobody is there to get any more is read, too, so that its end is seen.
     fn wants_more(&self) -> bool {
-        self.source == Source::Open
-            && !self.finished
-            && self.at >= self.pending.len()
-            && !self.lane.is_full()
+        let has_room = self.at >= self.pending.len() && !self.lane.is_full();
+        self.source == Source::Open && (self.finished || has_room)
+    }
+
+    /// Whether its end has come and gone nowhere.
+    fn is_swallowed(&self) -> bool {
+        self.source != Source::Open && self.at >= self.pending.len()
     }
 }
 
@@ -86,6 +90,12 @@ struct Connection<'a> {
     toxics: u64,
     /// When a toxic begins or ends.
     change: Option<Tick>,
+    /// Since when both ends are swallowed.
+    deserted: Option<Tick>,
+}
+
+fn earlier(a: Option<Tick>, b: Option<Tick>) -> Option<Tick> {
+    [a, b].into_iter().flatten().min()
 }
 
 /// It counts while this lives.
@@ -154,6 +164,7 @@ pub(super) async fn connection(
         seed,
         toxics,
         change: None,
+        deserted: None,
     };
     connection.refresh(link.shared.now());
     match connection.carry(&mut signal, run).await {
@@ -182,16 +193,21 @@ impl Connection<'_> {
                 self.filter.wake(now, begin(&self.http, now));
                 self.act(now);
             }
-            let mut wake = [self.change, self.filter.due()].into_iter().flatten().min();
+            let mut due = self.filter.due();
             for way in WAYS {
                 match self.write(way, now) {
-                    Next::Wait(at) => wake = [wake, at].into_iter().flatten().min(),
+                    Next::Wait(at) => due = earlier(due, at),
                     end => return end,
                 }
             }
             if self.halves.iter().all(|half| half.finished) {
                 return Next::Wait(None);
             }
+            let given_up = self.given_up_at(now, due.is_some());
+            if given_up.is_some_and(|at| at <= now) {
+                return Next::Close;
+            }
+            let wake = earlier(earlier(due, self.change), given_up);
             if WAYS.into_iter().any(|way| self.halves[way as usize].ready && self.wants_more(way)) {
                 // There is more to read: others first.
                 tokio::task::yield_now().await;
@@ -199,6 +215,14 @@ impl Connection<'_> {
             }
             self.wait(wake, signal).await;
         }
+    }
+
+    /// When a connection is given up because both sides have ended and neither end is passed on: as a kernel does that hears
+    /// nothing.
+    fn given_up_at(&mut self, now: Tick, something_due: bool) -> Option<Tick> {
+        let deserted = !something_due && self.halves.iter().all(Half::is_swallowed);
+        self.deserted = deserted.then(|| self.deserted.unwrap_or(now));
+        self.deserted.map(|since| since + self.link.shared.deserted_kept)
     }
 
     /// Which toxics there are for this connection now.
@@ -257,6 +281,9 @@ impl Connection<'_> {
     }
 
     fn came(&mut self, way: Direction, now: Tick, bytes: &[u8]) {
+        if self.halves[way as usize].finished {
+            return;
+        }
         if self.filter.takes(way, !self.http.is_empty()) {
             self.filter.take(way, bytes, now, begin(&self.http, now));
             self.act(now);
@@ -279,6 +306,10 @@ impl Connection<'_> {
 
     fn ended(&mut self, way: Direction, now: Tick, how: Source) {
         self.halves[way as usize].source = how;
+        if how == Source::Broke {
+            self.filter.give_up();
+            self.act(now);
+        }
         if self.filter.is_on() {
             self.filter.end(way, now, begin(&self.http, now));
             self.act(now);
@@ -314,8 +345,13 @@ impl Connection<'_> {
                         counts.set(counts.get() + n as u64);
                     }
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Next::Wait(None),
-                    // Whoever receives is gone. The other direction will see how.
-                    Err(_) => half.finished = true,
+                    // Whoever receives is gone. The other direction will see how; nothing waits for it.
+                    Err(_) => {
+                        half.finished = true;
+                        self.filter.give_up();
+                        self.act(now);
+                        return Next::Wait(None);
+                    }
                 }
                 continue;
             }

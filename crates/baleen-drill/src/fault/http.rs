@@ -177,7 +177,7 @@ impl Filter {
     }
 
     /// From here on all passes.
-    fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self) {
         (self.on, self.never) = (false, true);
         (self.asking, self.answering) = (Asking::Head, Answering::Nothing);
         let (requests, answers) =
@@ -212,11 +212,10 @@ impl Filter {
             return;
         }
         // An end passes once all before it has. What comes before it and is no whole head is passed as it is.
-        let waits = matches!(self.answering, Answering::Held { .. });
-        if self.ended[Direction::Down as usize] && !waits {
-            if self.answers.is_empty() { self.say_end(Direction::Down) } else { self.give_up() }
-        }
-        if self.ended[Direction::Up as usize] {
+        if self.ended[Direction::Down as usize] && self.due().is_none() {
+            // Nothing will be answered any more, so nothing waits for its turn.
+            self.give_up();
+        } else if self.ended[Direction::Up as usize] {
             if self.requests.is_empty() {
                 self.say_end(Direction::Up);
             } else if matches!(self.answering, Answering::Nothing) {

@@ -37,7 +37,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use baleen_base::{Prng, Tick};
 use tokio::net::TcpListener;
@@ -66,12 +66,15 @@ pub struct Params {
     pub seed: u64,
     /// Most connections of all proxies together; one more is reset.
     pub connections_max: usize,
+    /// How long a connection is kept that both sides have left, while a toxic passes on neither end.
+    pub deserted_kept: Duration,
 }
 
 impl Default for Params {
     fn default() -> Params {
         let listen = SocketAddr::from(([127, 0, 0, 1], 8474));
-        Params { listen, proxies: None, seed: 0, connections_max: 4096 }
+        let deserted_kept = Duration::from_secs(60);
+        Params { listen, proxies: None, seed: 0, connections_max: 4096, deserted_kept }
     }
 }
 
@@ -114,6 +117,7 @@ struct Shared {
     seed: u64,
     connections: Cell<usize>,
     connections_max: usize,
+    deserted_kept: Duration,
     /// Reads go here and on at once, so one is enough.
     buffer: RefCell<Box<[u8]>>,
 }
@@ -209,6 +213,7 @@ impl FaultServer {
             seed: self.params.seed,
             connections: Cell::new(0),
             connections_max: self.params.connections_max,
+            deserted_kept: self.params.deserted_kept,
             buffer: RefCell::new(vec![0; READ_BYTES].into()),
         });
         let hub = Rc::new(Hub::new(shared));

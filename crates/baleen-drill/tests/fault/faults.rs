@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use baleen_drill::fault::Params;
 use serde_json::{Value, json};
 
 use crate::support::{Echo, Ended, Faults, LONG, connect, echo, ended, until};
@@ -289,6 +290,27 @@ fn slow_toxics_that_come_and_go_lose_nothing() {
     assert!(n > 10, "{n} changes on the way");
 }
 
+fn all_gone(faults: &Faults) -> bool {
+    let (_, _, text) = faults.raw("GET", "/metrics", "test", "");
+    text.lines().any(|l| l.starts_with("baleen_fault_connections{") && l.ends_with(" 0"))
+}
+
+#[test]
+fn a_silent_connection_that_both_sides_left_is_given_up() {
+    let deserted_kept = Duration::from_millis(100);
+    let faults = Faults::with(Params { deserted_kept, ..Params::default() });
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+    let silent = json!([{"type": "silent"}, {"type": "silent", "stream": "upstream"}]);
+    let addr = faults.proxy("a", listener.local_addr().expect("an address"), silent);
+    let client = connect(addr);
+    let (mut server, _) = listener.accept().expect("accept");
+    drop(client);
+    assert!(is_silent(&mut server), "only one side has left");
+    assert!(!all_gone(&faults));
+    drop(server);
+    until("it is given up", || all_gone(&faults));
+}
+
 #[test]
 fn nothing_is_left_of_connections_that_ended() {
     let (faults, up) = (Faults::start(), Echo::start());
@@ -305,8 +327,5 @@ fn nothing_is_left_of_connections_that_ended() {
             let _ = s.read(&mut [0; 100]);
         }
     }
-    until("all are gone", || {
-        let (_, _, text) = faults.raw("GET", "/metrics", "test", "");
-        text.lines().any(|l| l.starts_with("baleen_fault_connections{") && l.ends_with(" 0"))
-    });
+    until("all are gone", || all_gone(&faults));
 }

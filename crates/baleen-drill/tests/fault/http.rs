@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use baleen_drill::backend::{Backend, Params, Running};
 use serde_json::{Value, json};
 
-use crate::support::{Ended, Faults, connect, ended};
+use crate::support::{Ended, Faults, connect, ended, until};
 
 fn backend() -> Running {
     let listen = "127.0.0.1:0".parse().expect("an address");
@@ -107,4 +107,20 @@ fn it_comes_to_connections_that_stand() {
     let start = Instant::now();
     assert_eq!(whole(&mut s, "/").0, 418);
     assert!(start.elapsed() >= Duration::from_millis(100));
+}
+
+#[test]
+fn a_client_that_breaks_off_leaves_nothing() {
+    let (faults, up) = (Faults::start(), backend());
+    let addr = faults.proxy("p", up.addr(), http(json!({"delay": 50})));
+    for linger in [None, Some(Duration::ZERO)] {
+        let mut s = connect(addr);
+        let two = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2);
+        s.write_all(two.as_bytes()).expect("send");
+        socket2::SockRef::from(&s).set_linger(linger).expect("linger");
+    }
+    until("all are gone", || {
+        let (_, _, text) = faults.raw("GET", "/metrics", "test", "");
+        text.lines().any(|l| l.starts_with("baleen_fault_connections{") && l.ends_with(" 0"))
+    });
 }

@@ -108,8 +108,13 @@ fn raise_descriptors(connections: u32) {
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let proxies = proxies(&args)?;
     let listen = args.listen;
-    let params =
-        Params { listen, proxies, seed: args.seed, connections_max: args.connections as usize };
+    let params = Params {
+        listen,
+        proxies,
+        seed: args.seed,
+        connections_max: args.connections as usize,
+        ..Params::default()
+    };
     let server = FaultServer::bind(params).map_err(|e| failed(listen, e))?;
     raise_descriptors(args.connections);
     let stop = signals::stop_on_signal()?;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 
 const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -190,4 +192,80 @@ fn what_waits_is_bounded() {
         run.came(Direction::Up, &GET.repeat(1000));
     }
     assert!(run.filter.requests.len() < HELD_BYTES_MAX + 1000 * GET.len());
+}
+
+#[test]
+fn who_is_never_answered_waits_for_nothing() {
+    let mut run = Run::new(&[]);
+    run.came(Direction::Up, &[GET, GET].concat());
+    run.end(Direction::Up);
+    assert!(run.ends.is_empty(), "the second waits for its turn");
+    run.end(Direction::Down);
+    assert_eq!((run.up.len(), run.ends.len()), (2 * GET.len(), 2));
+}
+
+/// Pieces of exchanges, and of what is none.
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    let chunked =
+        b"POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let known: Vec<&[u8]> = vec![
+        GET,
+        OK,
+        chunked,
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+        b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: y\r\nConnection: upgrade\r\n\r\n",
+        b"\r\n",
+        b"GET ",
+    ];
+    let known = prop::sample::select(known).prop_map(<[u8]>::to_vec);
+    prop_oneof![4 => known, 1 => prop::collection::vec(any::<u8>(), 0..20)]
+}
+
+proptest! {
+    #[test]
+    fn what_is_only_delayed_loses_nothing(
+        pieces in prop::collection::vec((any::<bool>(), piece(), 1usize..50), 0..20),
+        delays in prop::collection::vec(any::<bool>(), 0..8),
+        up_first in any::<bool>(),
+    ) {
+        let delay = HttpFault::DelayHead { delay: Duration::from_millis(50) };
+        let faults: Vec<_> = delays.iter().map(|d| d.then_some(delay)).collect();
+        let mut run = Run::new(&faults);
+        let (mut up, mut down) = (Vec::new(), Vec::new());
+        let mut now = Tick::ZERO;
+        for (to_upstream, bytes, size) in pieces {
+            let (way, all) =
+                if to_upstream { (Direction::Up, &mut up) } else { (Direction::Down, &mut down) };
+            for part in bytes.chunks(size) {
+                now = now + Duration::from_millis(20);
+                run.filter.wake(now, |_| None);
+                run.act();
+                run.came_at(way, part, now);
+                all.extend_from_slice(part);
+            }
+        }
+        let ways = [Direction::Up, Direction::Down];
+        let ways = if up_first { ways } else { [ways[1], ways[0]] };
+        for way in ways {
+            if run.filter.is_on() {
+                run.end(way);
+            } else {
+                run.ends.push(way);
+            }
+        }
+        let mut left = 100;
+        while let Some(at) = run.filter.due() {
+            run.filter.wake(at, |_| None);
+            run.act();
+            left -= 1;
+            prop_assert!(left > 0);
+        }
+        prop_assert_eq!(run.up, up);
+        prop_assert_eq!(run.down, down);
+        prop_assert_eq!((run.ends.len(), run.closed), (2, false));
+    }
 }
