@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 use socket2::SockRef;
 
-use crate::support::{Echo, Ended, Faults, LONG, connect, echo, ended, until};
+use crate::support::{Echo, Ended, Faults, LONG, connect, echo, ended, turned_away, until};
 use baleen_drill::fault::Params;
 
 fn refused(addr: SocketAddr) -> bool {
@@ -60,7 +60,7 @@ fn when_the_upstream_refuses_the_link_refuses() {
     drop(listener);
     let addr = faults.proxy("a", up, json!([]));
     // The first is reset, and from then on the kernel refuses.
-    assert_eq!(ended(&mut connect(addr)), Ended::Reset(0));
+    assert_eq!(turned_away(addr), Ended::Reset(0));
     assert!(refused(addr));
     assert_eq!(faults.get("/proxies/a").1["enabled"], true);
     let server = Echo::on(TcpListener::bind(up).expect("listen again"));
@@ -124,10 +124,10 @@ fn one_more_than_there_is_room_for_is_reset() {
     for s in &mut held {
         echo(s, b"here").expect("an echo");
     }
-    let mut more = connect(addr);
-    assert_eq!(ended(&mut more), Ended::Reset(0));
+    assert_eq!(turned_away(addr), Ended::Reset(0));
     drop(held);
-    until("there is room again", || echo(&mut connect(addr), b"x").is_ok());
+    let served = |mut s| echo(&mut s, b"x").is_ok();
+    until("there is room again", || TcpStream::connect(addr).is_ok_and(served));
 }
 
 #[test]

@@ -93,6 +93,18 @@ pub fn connect(addr: SocketAddr) -> TcpStream {
     s
 }
 
+/// How a connection ends that is not let in: a reset may come before `connect` is done with it.
+pub fn turned_away(addr: SocketAddr) -> Ended {
+    match TcpStream::connect_timeout(&addr, LONG) {
+        Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => Ended::Reset(0),
+        tried => {
+            let mut s = tried.expect("connect");
+            s.set_read_timeout(Some(LONG)).expect("timeout");
+            ended(&mut s)
+        }
+    }
+}
+
 /// An upstream that sends back what it gets, in both senses of an end.
 pub struct Echo {
     pub addr: SocketAddr,
