@@ -10,4 +10,4 @@ pub use crate::files::{Together, read as read_files, read_alone};
 pub use crate::name::{cluster_of, label, logical};
 pub use crate::nearest::nearest;
 pub use crate::reader::{Reader, TableOrWord};
-pub use crate::tree::{Entry, Node, Table, Value, lay_over, merge, parse};
+pub use crate::tree::{Entry, Node, Table, Value, lay_over, merge, parse, to_toml};

@@ -179,6 +179,45 @@ pub fn lay_over(below: &mut Table, above: Table) {
     }
 }
 
+/// A table as TOML that parses to the same: one line for each of its own keys, tables within it in braces.
+///
+/// What is no value that TOML has (a whole number that did not fit, a date) is left out; it was refused when it was read.
+#[must_use]
+pub fn to_toml(table: &Table) -> String {
+    let mut out = String::new();
+    for entry in table {
+        if let Some(value) = value_toml(&entry.node.value) {
+            out.push_str(&format!("{} = {value}\n", string_toml(&entry.key)));
+        }
+    }
+    out
+}
+
+fn value_toml(value: &Value) -> Option<String> {
+    Some(match value {
+        Value::String(text) => string_toml(text),
+        Value::Integer(number) => number.as_ref()?.to_string(),
+        Value::Float(text) => text.clone(),
+        Value::Boolean(yes) => yes.to_string(),
+        Value::Datetime => return None,
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().filter_map(|n| value_toml(&n.value)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Table(table) => {
+            let entry = |e: &Entry| {
+                Some(format!("{} = {}", string_toml(&e.key), value_toml(&e.node.value)?))
+            };
+            let entries: Vec<String> = table.iter().filter_map(entry).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+    })
+}
+
+fn string_toml(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
 fn tables(nodes: &[Node]) -> bool {
     !nodes.is_empty() && nodes.iter().all(|n| matches!(n.value, Value::Table(_)))
 }

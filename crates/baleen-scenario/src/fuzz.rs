@@ -104,6 +104,7 @@ fn consistent(s: &Scenario) {
                 On::Replica(id, n) => assert!(n < s.services[id.index()].replicas),
                 On::New(id) => assert!(s.deploys.iter().any(|d| d.service == id)),
                 On::Rack(n) => assert!(s.services.iter().any(|s| n < s.racks)),
+                On::Process(id, n) => assert!(n < s.proxies[id.index()].count),
                 On::Between(from, to) => {
                     side(from);
                     side(to);

@@ -69,6 +69,7 @@ fn scenario() -> Scenario {
         request_bytes: 0,
         response_bytes: 0,
         racks: 0,
+        program: baleen_scenario::model::Program::BuiltIn(baleen_scenario::model::Work::Sleep),
         place: nowhere(),
     };
     let arrivals = Arrivals::Closed { think: zero() };
@@ -86,6 +87,8 @@ fn scenario() -> Scenario {
         deploys: Vec::new(),
         faults: Vec::new(),
         expects: Vec::new(),
+        guards: Vec::new(),
+        file: std::path::PathBuf::new(),
     }
 }
 

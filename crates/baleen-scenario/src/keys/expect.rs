@@ -2,9 +2,14 @@
 //!
 //! Tested: in `tests/it/reference.rs`.
 
+use std::time::Duration;
+
 use baleen_config::table::{Def, Form, Key, Kind};
 
 use super::{DAY, MS};
+
+/// Shortest and longest look back of a guard.
+pub const GUARD_OVER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(600));
 
 macro_rules! compared {
     ($name:ident, $example:literal, $unit:literal, $value:literal) => {
@@ -96,6 +101,42 @@ pub static EXPECT: Def = Def {
             "Only with `after`: from the fault's end until all the rest of this table holds, and holds for five windows. When \
              there is no rest: success within one percentage point of before the fault, and p99 at most twice that of before.",
         ),
+    ],
+    named: None,
+};
+
+/// What must hold at every moment of a drill.
+pub static GUARD: Def = Def {
+    path: "guard",
+    doc: "What must hold at every moment of a drill; when it does not, the drill is over: every fault is undone and nothing more \
+          is started. Only drills look at it.",
+    keys: &[
+        Key::new(
+            "of",
+            Kind::Text("name of a workload"),
+            "",
+            "Over whose calls. Left out: those of all workloads together.",
+        ),
+        Key::new(
+            "over",
+            Kind::Duration(GUARD_OVER.0, GUARD_OVER.1),
+            "\"5s\"",
+            "Over the calls that ended in the last so long. Nothing is judged before the warm-up has been over for that long.",
+        ),
+        Key::new(
+            "success",
+            Kind::Form(&SHARE),
+            "",
+            "Calls that were answered well (a status below 500, but for 429) before the caller left.",
+        ),
+        Key::new("goodput", Kind::Form(&OFTEN), "", "Calls answered well, per time."),
+        latency("p50", "Latency of calls that were answered well: half of them are faster."),
+        latency("p90", "The same for 90 of 100."),
+        latency("p95", "The same for 95 of 100."),
+        latency("p99", "The same for 99 of 100."),
+        latency("p999", "The same for 999 of 1000."),
+        latency("mean", "The same: their mean."),
+        latency("max", "The same: the longest."),
     ],
     named: None,
 };

@@ -15,7 +15,7 @@ mod fault;
 mod service;
 
 pub use call::{CALL, STEP, WORKLOAD};
-pub use expect::EXPECT;
+pub use expect::{EXPECT, GUARD};
 pub use fault::{FAULT, KINDS as FAULT_KINDS};
 pub use service::{CACHE, SERVICE};
 
@@ -45,6 +45,8 @@ pub const FAULTS_MAX: usize = 1024;
 pub const HITS_MAX: usize = 64;
 /// Most expectations.
 pub const EXPECTS_MAX: usize = 256;
+/// Most guards.
+pub const GUARDS_MAX: usize = 64;
 /// Most links.
 pub const LINKS_MAX: usize = 1024;
 /// Most releases.
@@ -129,6 +131,7 @@ pub static ROOT: Def = Def {
         Key::new("deploy", Kind::Tables(&DEPLOY, DEPLOYS_MAX), "", ""),
         Key::new("fault", Kind::Tables(&FAULT, FAULTS_MAX), "", ""),
         Key::new("expect", Kind::Tables(&EXPECT, EXPECTS_MAX), "", ""),
+        Key::new("guard", Kind::Tables(&GUARD, GUARDS_MAX), "", ""),
     ],
     named: None,
 };

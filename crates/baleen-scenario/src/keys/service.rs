@@ -8,6 +8,8 @@ use super::{CALL, CALLS_MAX, REPLICAS_MAX, drawn, share, time, yes};
 
 const COUNT_MAX: i64 = 1_000_000;
 const GIB: u64 = 1 << 30;
+/// Most words of a command.
+const RUN_MAX: usize = 256;
 
 /// A service: replicas that are alike.
 pub static SERVICE: Def = Def {
@@ -62,6 +64,25 @@ pub static SERVICE: Def = Def {
             Kind::Integer(0, REPLICAS_MAX as i64),
             "0",
             "Replica n stands in rack n modulo this, for faults. 0: in none.",
+        ),
+        Key::new(
+            "run",
+            Kind::Texts("program and arguments", RUN_MAX),
+            "",
+            "In a drill each replica is this program, started in the folder of this file, with `{port}`, `{address}`, `{replica}`, \
+             `{service}` and `{dir}` (a folder of its own) replaced. Left out: the built-in server. A simulation goes by the times above.",
+        ),
+        Key::new(
+            "ready",
+            Kind::Text("path"),
+            "",
+            "Only with `run`: it is ready when this path is answered with a status below 500. Left out: when it accepts connections.",
+        ),
+        Key::new(
+            "work",
+            Kind::Choice(&["sleep", "cpu"]),
+            "\"sleep\"",
+            "Only without `run`, in a drill: the built-in server waits for its times, or computes for as long.",
         ),
     ],
     named: None,

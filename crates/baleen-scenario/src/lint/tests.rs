@@ -58,6 +58,7 @@ pub(super) fn service(name: &str, replicas: u32, at_once: u32, queue: u32, time:
         request_bytes: 0,
         response_bytes: 0,
         racks: 0,
+        program: crate::model::Program::BuiltIn(crate::model::Work::Sleep),
         place: place(),
     }
 }
@@ -83,6 +84,8 @@ pub(super) fn scenario(workloads: Vec<Workload>, services: Vec<Service>) -> Scen
         deploys: Vec::new(),
         faults: Vec::new(),
         expects: Vec::new(),
+        guards: Vec::new(),
+        file: std::path::PathBuf::new(),
     }
 }
 
@@ -98,6 +101,7 @@ pub(super) fn with_mesh(mut scenario: Scenario, text: &str) -> Scenario {
         workers: 1,
         mesh: Arc::new(mesh),
         replaced: Vec::new(),
+        settings: "".into(),
     };
     scenario.proxies.push(group);
     scenario

@@ -24,6 +24,19 @@ pub struct Expect {
     pub place: Place,
 }
 
+/// Conditions that must hold over the last moments, all through a drill.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    /// Over whose calls; never a service.
+    pub subject: Subject,
+    /// All of them must hold. At least one.
+    pub conditions: Vec<Condition>,
+    /// Over how long, back from now.
+    pub over: Duration,
+    /// Where it is written.
+    pub place: Place,
+}
+
 /// Over what an expectation is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Subject {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ServiceId, Side, WorkloadId};
+use super::{ProxyId, ServiceId, Side, WorkloadId};
 use crate::Distribution;
 
 /// One fault.
@@ -37,6 +37,8 @@ pub enum On {
     New(ServiceId),
     /// All replicas, of all services, in this rack.
     Rack(u32),
+    /// One process of a group of proxies.
+    Process(ProxyId, u32),
     /// What lies between two sides.
     Between(Side, Side),
     /// What proxies are told.
@@ -48,7 +50,8 @@ pub enum On {
 /// What a fault does. Which of [`On`] it can hit is said at each.
 #[derive(Clone, PartialEq, Debug)]
 pub enum FaultKind {
-    /// Replicas: gone. What they have is lost, their connections are reset, new ones are refused. At the end they start anew.
+    /// Replicas, processes: gone. What they have is lost, their connections are reset, new ones are refused. At the end they start
+    /// anew: a process knows the endpoints at once, and nothing else of what it had learnt.
     Crash,
     /// Replicas: connections are accepted, nothing is answered, nothing is worked on. At the end they go on.
     Hang,
@@ -99,6 +102,11 @@ pub enum FaultKind {
         /// How much.
         add: Distribution,
     },
+    /// Between two sides: so much passes each path, each way, and no more. Replicas: so much is sent and received by each, together.
+    Bandwidth {
+        /// Bytes per second. At least 1.
+        bytes_per_second: u64,
+    },
     /// Between two sides: nothing arrives. `one_way`: only what the second sends to the first is lost.
     Partition {
         /// See there.
@@ -132,6 +140,7 @@ impl FaultKind {
             FaultKind::CacheWipe => "cache-wipe",
             FaultKind::Loss { .. } => "loss",
             FaultKind::Delay { .. } => "delay",
+            FaultKind::Bandwidth { .. } => "bandwidth",
             FaultKind::Partition { .. } => "partition",
             FaultKind::RegistryDown => "registry-down",
             FaultKind::Poison { .. } => "poison",

@@ -10,11 +10,12 @@ mod fault;
 mod service;
 mod workload;
 
-pub use expect::{Condition, Expect, Metric, Op, Phase, Subject};
+pub use expect::{Condition, Expect, Guard, Metric, Op, Phase, Subject};
 pub use fault::{Fault, FaultKind, On};
-pub use service::{Cache, Gone, OnFull, Order, Service, Step};
+pub use service::{Cache, Gone, OnFull, Order, Program, Service, Step, Work};
 pub use workload::{Arrivals, Balance, CallSpec, Pool, PoolOrder, RateStep, To, Workload};
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +88,10 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// What must hold.
     pub expects: Vec<Expect>,
+    /// What must hold at every moment of a drill; otherwise it ends early.
+    pub guards: Vec<Guard>,
+    /// The file it was read from; programs of a drill run in its folder.
+    pub file: PathBuf,
 }
 
 /// A group of Baleen processes with the same configuration, each with its own workers, retry pools and limits.
@@ -103,6 +108,8 @@ pub struct ProxyGroup {
     /// What of that file a run replaces or leaves out, for people: listeners, the admin server, the namer, endpoints, and settings
     /// of routes that are not simulated.
     pub replaced: Vec<String>,
+    /// That file without what is replaced, as TOML: what a real process is started with, beside listeners and endpoints.
+    pub settings: Arc<str>,
 }
 
 /// One end of a link.

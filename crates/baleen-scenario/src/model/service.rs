@@ -38,8 +38,33 @@ pub struct Service {
     pub response_bytes: u64,
     /// Replica `n` stands in rack `n` modulo this. 0: in none.
     pub racks: u32,
+    /// How a drill runs each replica.
+    pub program: Program,
     /// Where it is written.
     pub place: Place,
+}
+
+/// What a replica is in a drill. A simulated one goes by the times alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Program {
+    /// The built-in server, with all that the service says.
+    BuiltIn(Work),
+    /// A real program.
+    Real {
+        /// Program and arguments, with `{port}`, `{address}`, `{replica}`, `{service}` and `{dir}` in them. Not empty.
+        command: Vec<String>,
+        /// It is ready when this path is answered with a status below 500; `None`: when it accepts connections.
+        ready: Option<String>,
+    },
+}
+
+/// How the built-in server spends its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Work {
+    /// It waits.
+    Sleep,
+    /// It computes, so that replicas compete for the machine's processors.
+    Cpu,
 }
 
 /// Who is next.

@@ -10,7 +10,7 @@ use baleen_config::{At, Diagnostic, Place, Wrong, show_duration};
 use super::fault::Faults;
 use super::names::{Names, unknown};
 use super::{Found, Head, values};
-use crate::model::{Condition, Expect, Fault, Metric, Op, Phase, Subject};
+use crate::model::{Condition, Expect, Fault, Guard, Metric, Op, Phase, Subject};
 use crate::record::seen_after;
 
 /// Everything that expectations can refer to.
@@ -30,6 +30,27 @@ pub(super) fn all(
 ) -> Vec<Expect> {
     let world = World { names, faults, head };
     found.iter().filter_map(|found| one(*found, &world, findings)).collect()
+}
+
+/// Reads what guards a drill.
+pub(super) fn guards(found: &[Found<'_>], names: &Names, findings: &mut Findings) -> Vec<Guard> {
+    found.iter().filter_map(|found| guard(*found, names, findings)).collect()
+}
+
+fn guard((def, table, place): Found<'_>, names: &Names, findings: &mut Findings) -> Option<Guard> {
+    let mut r = Reader::new(def, table, place, None, findings);
+    let of = r.text("of", |text| names.workload(text));
+    let over = r.duration("over").map_or(Duration::from_secs(5), |at| at.value);
+    let conditions: Vec<Condition> =
+        seen_by_callers(&mut r).into_iter().map(|at| at.value).collect();
+    r.done();
+    if conditions.is_empty() && !table.iter().any(|e| e.key != "of" && e.key != "over") {
+        let error = Diagnostic::error(place, "this guard guards nothing");
+        let error = error.label("expected a condition in here");
+        findings.push(error.hint("such as success = \">= 50%\""));
+    }
+    let subject = of.map_or(Subject::All, |at| Subject::Workload(at.value));
+    (!conditions.is_empty()).then(|| Guard { subject, conditions, over, place: place.clone() })
 }
 
 /// When, as it was written: the phase, and of which fault.
@@ -159,26 +180,42 @@ const LATENCIES: [ByTime; 7] = [
     ("max", Metric::Max),
 ];
 
-fn conditions(r: &mut Reader<'_, '_>) -> Vec<At<Condition>> {
+type Value = fn(&str) -> Result<f64, Wrong>;
+
+/// What calls are like for their callers, as they end.
+fn seen_by_callers(r: &mut Reader<'_, '_>) -> Vec<At<Condition>> {
     use Op::{AtLeast, AtMost};
-    type Value = fn(&str) -> Result<f64, Wrong>;
     let mut found = Vec::new();
     let mut read = |key: &'static str, metric: Metric, likely: Op, value: Value| {
-        let condition = r.text_within(key, |text| {
-            let (op, value) = values::comparison(text, likely, value)?;
-            Ok(Condition { metric, op, value })
-        });
-        found.extend(condition);
+        found.extend(condition(r, key, metric, likely, value));
     };
     read("success", Metric::Success, AtLeast, values::share);
     read("goodput", Metric::Goodput, AtLeast, values::rate);
     for (key, metric) in LATENCIES {
         read(key, metric, AtMost, values::seconds);
     }
-    read("tries", Metric::Tries, AtMost, values::plain);
-    read("load", Metric::Load, AtMost, values::plain);
-    read("rate", Metric::Rate, AtMost, values::rate);
     found
+}
+
+fn conditions(r: &mut Reader<'_, '_>) -> Vec<At<Condition>> {
+    let mut found = seen_by_callers(r);
+    found.extend(condition(r, "tries", Metric::Tries, Op::AtMost, values::plain));
+    found.extend(condition(r, "load", Metric::Load, Op::AtMost, values::plain));
+    found.extend(condition(r, "rate", Metric::Rate, Op::AtMost, values::rate));
+    found
+}
+
+fn condition(
+    r: &mut Reader<'_, '_>,
+    key: &'static str,
+    metric: Metric,
+    likely: Op,
+    value: Value,
+) -> Option<At<Condition>> {
+    r.text_within(key, |text| {
+        let (op, value) = values::comparison(text, likely, value)?;
+        Ok(Condition { metric, op, value })
+    })
 }
 
 fn at_service(metric: Metric) -> bool {

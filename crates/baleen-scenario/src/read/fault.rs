@@ -1,6 +1,6 @@
 //! `[[fault]]`: what breaks.
 //!
-//! Not here: how a text says what is hit (`on`). Tested: in `tests/it/`.
+//! Not here: how a text says what is hit (`on`), whether it can have an effect (`effect`). Tested: in `tests/it/`.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use baleen_config::{At, Diagnostic, Place, Severity, show_duration};
 
 use super::names::{twice, unique};
 use super::on::{self, Hits, World};
-use super::{Found, values};
+use super::{Found, effect, values};
 use crate::keys::HITS_MAX;
 use crate::model::{Fault, FaultKind, On};
 
@@ -105,7 +105,7 @@ fn one(
         findings.push(error.label(format!("calls come for {}", show_duration(duration))));
     }
     if let (Some(at), Some(kind)) = (&at, &kind) {
-        sense(at, kind, &hit, targets.as_ref().map(|at| &at.place), world, findings);
+        effect::check(at, kind, &hit, targets.as_ref().map(|at| &at.place), world, findings);
     }
     let whole = at.zip(what).filter(|_| !hit.is_empty()).map(|(at, kind)| {
         let lasts = match kind {
@@ -157,9 +157,11 @@ fn hit(
 /// The same, each once.
 fn dedup(mut list: Vec<On>) -> Vec<On> {
     let mut replicas = std::collections::BTreeSet::new();
+    let mut processes = std::collections::BTreeSet::new();
     let mut others: Vec<On> = Vec::new();
     list.retain(|on| match *on {
         On::Replica(service, n) => replicas.insert((service, n)),
+        On::Process(group, n) => processes.insert((group, n)),
         other => {
             let new = !others.contains(&other);
             others.push(other);
@@ -167,53 +169,6 @@ fn dedup(mut list: Vec<On>) -> Vec<On> {
         }
     });
     list
-}
-
-/// What can not have an effect.
-fn sense(
-    at: &At<Duration>,
-    kind: &At<&'static str>,
-    hit: &[On],
-    place: Option<&Place>,
-    world: &World<'_>,
-    findings: &mut Findings,
-) {
-    let Some(place) = place else { return };
-    for on in hit {
-        match *on {
-            On::New(id) => {
-                let first = world.deploys.iter().filter(|d| d.service == id);
-                let first = first.map(|d| d.at + d.drain + d.down).min();
-                if let Some(first) = first.filter(|first| at.value < *first) {
-                    let title = "no replica runs the new version when this fault starts";
-                    let error = Diagnostic::error(&at.place, title);
-                    let label = format!("expected {} or later", show_duration(first));
-                    findings.push(error.label(label).related(place, "of these"));
-                }
-            }
-            On::Replica(id, _) if kind.value == "capacity" => {
-                let service = world.services.get(id.index());
-                if let Some(service) = service.filter(|s| s.concurrency.is_none()) {
-                    let title = format!("`{}` has no capacity that could be less", service.name);
-                    let error = Diagnostic::error(place, title);
-                    findings.push(error.label("expected replicas with a bound on `concurrency`"));
-                    return;
-                }
-            }
-            On::Replica(id, _) if kind.value == "cache-wipe" => {
-                let service = world.services.get(id.index());
-                let warm = service.is_some_and(|s| s.cache.is_none_or(|c| c.fills == 0));
-                if warm {
-                    let name = service.map_or("", |s| s.name.as_str());
-                    let title = format!("`{name}` has no cache that could be empty");
-                    let error = Diagnostic::error(place, title);
-                    findings.push(error.label("expected replicas with a `cache`"));
-                    return;
-                }
-            }
-            _ => {}
-        }
-    }
 }
 
 /// What it does. `None` when something is missing or wrong; that was said.
@@ -228,6 +183,7 @@ fn what(
     let share = r.share("share");
     let status = r.integer("status").map_or(503, |at| at.value);
     let count = r.integer("count");
+    let rate = r.text("rate", values::bytes_per_second);
     let down = r.duration("down").map_or(Duration::from_secs(1), |at| at.value);
     let one_way = r.boolean("one_way").is_some_and(|at| at.value);
     let kind = kind?.value;
@@ -236,6 +192,7 @@ fn what(
         "slow" => "factor",
         "errors" | "capacity" | "loss" | "poison" => "share",
         "fail-first" => "count",
+        "bandwidth" => "rate",
         _ => "",
     };
     if !needed.is_empty() && !r.has(needed) {
@@ -257,6 +214,7 @@ fn what(
         "cache-wipe" => FaultKind::CacheWipe,
         "loss" => FaultKind::Loss { share_ppm: share_ppm? },
         "delay" => FaultKind::Delay { add: add?.value },
+        "bandwidth" => FaultKind::Bandwidth { bytes_per_second: rate?.value },
         "partition" => FaultKind::Partition { one_way },
         "registry-down" => FaultKind::RegistryDown,
         "poison" => FaultKind::Poison { share_ppm: share_ppm?, down },

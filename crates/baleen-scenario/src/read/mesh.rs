@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use baleen_config::reading::{Findings, Table, Together, Value, lay_over, read_files, read_mesh};
+use baleen_config::reading::{
+    Findings, Table, Together, Value, lay_over, read_files, read_mesh, to_toml,
+};
 use baleen_config::{At, Config, Diagnostic, Files, Place, Source};
 
-/// A configuration, and what of its file a run replaces or leaves out.
-pub(super) type Mesh = (Arc<Config>, Vec<String>);
+/// A configuration, what of its file a run replaces or leaves out, and the rest of the file.
+pub(super) type Mesh = (Arc<Config>, Vec<String>, Arc<str>);
 
 /// Configurations by file.
 pub(super) struct Meshes<'a> {
@@ -83,7 +85,47 @@ impl<'a> Meshes<'a> {
         for diagnostic in own.finish(&together.sources) {
             findings.push(diagnostic);
         }
-        Some((Arc::new(config?), replaced))
+        Some((Arc::new(config?), replaced, settings(together.table)))
+    }
+}
+
+/// What of the file is not replaced, as TOML that means the same wherever it is written to.
+fn settings(mut table: Table) -> Arc<str> {
+    table.retain(|e| {
+        !["include", "listener", "admin", "control", "namer"].contains(&e.key.as_str())
+    });
+    for clusters in table.iter_mut().filter(|e| e.key == "cluster") {
+        let Value::Table(clusters) = &mut clusters.node.value else { continue };
+        for cluster in clusters {
+            if let Value::Table(own) = &mut cluster.node.value {
+                own.retain(|e| e.key != "endpoints");
+            }
+        }
+    }
+    for routes in table.iter_mut().filter(|e| e.key == "route") {
+        if let Value::Table(routes) = &mut routes.node.value {
+            settle(routes);
+        }
+    }
+    to_toml(&table).into()
+}
+
+/// Files of answers are found from the file they are named in; of all that is left, nothing else is a path. What listeners and
+/// namers have is replaced.
+fn settle(routes: &mut Table) {
+    for entry in routes.iter_mut() {
+        let is_answer = entry.key == "answer";
+        let Value::Table(own) = &mut entry.node.value else { continue };
+        settle(own);
+        for file in own.iter_mut().filter(|e| is_answer && e.key == "file") {
+            let folder = file.node.place.source.folder();
+            if let Value::String(path) = &mut file.node.value
+                && let Ok(found) = std::path::absolute(folder.join(&*path))
+                && let Some(found) = found.to_str()
+            {
+                found.clone_into(path);
+            }
+        }
     }
 }
 

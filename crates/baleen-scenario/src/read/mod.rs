@@ -9,6 +9,7 @@
 mod call;
 mod checks;
 mod deploy;
+mod effect;
 mod expect;
 mod fault;
 mod get;
@@ -121,7 +122,7 @@ fn scenario(
     let links = r.tables("link");
     let registry = r.table("registry");
     let (deploys, faults) = (r.tables("deploy"), r.tables("fault"));
-    let expects = r.tables("expect");
+    let (expects, guards) = (r.tables("expect"), r.tables("guard"));
     r.done();
 
     let mut meshes = mesh::Meshes::new(files, head.mesh.as_ref(), inline, root);
@@ -133,9 +134,16 @@ fn scenario(
     let links = proxy::links(&links, &names, findings);
     let registry = proxy::registry(registry, findings);
     let deploys = deploy::all(&deploys, &names, &services, head.duration, findings);
-    let world = on::World { names: &names, services: &services, deploys: &deploys };
+    let world = on::World {
+        names: &names,
+        services: &services,
+        groups: &groups,
+        workloads: &workloads,
+        deploys: &deploys,
+    };
     let faults = fault::all(&faults, &world, head.duration, findings);
     let expects = expect::all(&expects, &names, &faults, &head, findings);
+    let guards = expect::guards(&guards, &names, findings);
     let draft = checks::Draft {
         table,
         root,
@@ -160,6 +168,8 @@ fn scenario(
         deploys,
         faults: faults.list.into_iter().map(|(fault, _)| fault).collect(),
         expects,
+        guards,
+        file: root.source.name.clone(),
     })
 }
 

@@ -36,6 +36,7 @@ pub(super) fn groups(
                 workers: 2,
                 mesh: mesh.0,
                 replaced: mesh.1,
+                settings: mesh.2,
             }));
         }
         None => {}
@@ -70,8 +71,8 @@ fn group(
         None => None,
     };
     r.done();
-    let (mesh, replaced) = meshes.of(mesh.as_ref(), findings)?;
-    Some(ProxyGroup { name: name.to_owned(), count, workers, mesh, replaced })
+    let (mesh, replaced, settings) = meshes.of(mesh.as_ref(), findings)?;
+    Some(ProxyGroup { name: name.to_owned(), count, workers, mesh, replaced, settings })
 }
 
 /// What lies between sides.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use baleen_config::reading::{Entry, Findings, Node, Reader, Table, Value};
-use baleen_config::{At, Diagnostic};
+use baleen_config::{At, Diagnostic, Wrong};
 
 use super::Named;
 use super::call::{self, Call, Caller, Calls, meaning};
@@ -13,8 +13,11 @@ use super::names::Names;
 use super::proxy::drawn;
 use crate::Distribution;
 use crate::keys::{REPLICAS_MAX, REPLICAS_TOTAL_MAX};
-use crate::model::{Cache, Gone, OnFull, Order, Service, ServiceId, Step};
+use crate::model::{Cache, Gone, OnFull, Order, Program, Service, ServiceId, Step, Work};
 
+/// What is replaced in a command.
+const PLACEHOLDERS: [&str; 5] = ["port", "address", "replica", "service", "dir"];
+const WORKS: [(&str, Work); 2] = [("sleep", Work::Sleep), ("cpu", Work::Cpu)];
 const ORDERS: [(&str, Order); 2] = [("fifo", Order::Fifo), ("lifo", Order::Lifo)];
 const FULL: [(&str, OnFull); 2] = [("refuse", OnFull::Refuse), ("drop", OnFull::Drop)];
 const GONE: [(&str, Gone); 3] =
@@ -69,6 +72,7 @@ fn one(
     let request_bytes = r.bytes("request_bytes").map_or(0, |at| at.value);
     let response_bytes = r.bytes("response_bytes").map_or(0, |at| at.value);
     let racks = r.integer("racks").map_or(0, |at| at.value);
+    let program = program(&mut r);
     r.done();
     Service {
         name: name.clone(),
@@ -85,8 +89,56 @@ fn one(
         request_bytes,
         response_bytes,
         racks,
+        program,
         place: place.clone(),
     }
+}
+
+/// What a replica is in a drill.
+fn program(r: &mut Reader<'_, '_>) -> Program {
+    let run = r.texts("run");
+    let ready = r.text("ready", |text| match text.starts_with('/') {
+        true => Ok(text.to_owned()),
+        false => Err(Wrong::new("expected a path that begins with `/`")),
+    });
+    let work = r.choice("work");
+    let Some(run) = run else {
+        if let Some(ready) = ready {
+            let error = Diagnostic::error(&ready.place, "`ready` has no effect");
+            r.findings.push(error.label("only a program of its own (`run`) is asked"));
+        }
+        return Program::BuiltIn(meaning(&WORKS, work.as_ref()).unwrap_or(Work::Sleep));
+    };
+    if let Some(work) = work {
+        let error = Diagnostic::error(&work.place, "`work` has no effect");
+        let error = error.label("only the built-in server is told how to spend its time");
+        r.findings.push(error.related(&run.place, "this program does what it does"));
+    }
+    if run.value.is_empty() {
+        let error = Diagnostic::error(&run.place, "`run` is empty");
+        r.findings.push(error.label("expected a program and its arguments"));
+    }
+    let command = run.value.iter().filter_map(|node| placeholders(node, r.findings)).collect();
+    Program::Real { command, ready: ready.map(|at| at.value) }
+}
+
+/// A word of a command; `None`: it asks for what there is not, which was said.
+fn placeholders(node: &Node, findings: &mut Findings) -> Option<String> {
+    let text = node.as_str()?;
+    for (at, _) in text.match_indices('{') {
+        let rest = &text[at + 1..];
+        let name = rest.split_once('}').map_or(rest, |(name, _)| name);
+        // Braces that hold anything else are the program's own.
+        let word = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase());
+        if word && !PLACEHOLDERS.contains(&name) {
+            let place = node.inside(at..(at + name.len() + 2).min(text.len()));
+            let error = Diagnostic::error(&place, format!("there is no `{{{name}}}`"));
+            let known = PLACEHOLDERS.map(|p| format!("{{{p}}}")).join(", ");
+            findings.push(error.label(format!("expected one of: {known}")));
+            return None;
+        }
+    }
+    Some(text.to_owned())
 }
 
 fn steps(r: &mut Reader<'_, '_>, id: ServiceId, names: &Names, calls: &mut Calls) -> Vec<Step> {

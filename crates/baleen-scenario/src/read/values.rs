@@ -72,22 +72,35 @@ pub(super) fn bandwidth(text: &str) -> Result<Option<u64>, Wrong> {
     if text == "off" {
         return Ok(None);
     }
-    let wrong = || Wrong::new("expected a rate such as \"100MB/s\" or \"10MiB/s\", or \"off\"");
-    let Some(size) = text.strip_suffix("/s") else {
-        let hint = bytes(text).map(|_| format!("did you mean \"{text}/s\"?"));
-        return Err(Wrong { hint, ..wrong() });
-    };
-    let Some(rate) = bytes(size) else {
-        let bits = size.trim_end_matches("bit").trim_end_matches("bps");
-        let hint =
-            if bits == size { None } else { Some("bytes, not bits: 1Gbit/s is \"125MB/s\"") };
-        return Err(Wrong { hint: hint.map(Into::into), ..wrong() });
-    };
-    match rate {
-        1..=1_000_000_000_000 => Ok(Some(rate)),
-        0 => Err(Wrong::new("expected at least 1B/s").hint("\"off\" is no limit")),
-        _ => Err(Wrong::new("expected at most 1000GB/s")),
+    bytes_per_second(text).map(Some).map_err(|wrong| match per_second(text) {
+        Some(0) => wrong.hint("\"off\" is no limit"),
+        Some(_) => wrong,
+        None => Wrong { label: format!("{}, or \"off\"", wrong.label), ..wrong },
+    })
+}
+
+/// Bytes per second.
+pub(super) fn bytes_per_second(text: &str) -> Result<u64, Wrong> {
+    match per_second(text) {
+        Some(rate @ 1..=1_000_000_000_000) => return Ok(rate),
+        Some(0) => return Err(Wrong::new("expected at least 1B/s")),
+        Some(_) => return Err(Wrong::new("expected at most 1000GB/s")),
+        None => {}
     }
+    let wrong = Wrong::new("expected a rate such as \"100MB/s\" or \"10MiB/s\"");
+    let hint = match text.strip_suffix("/s") {
+        None => bytes(text).map(|_| format!("did you mean \"{text}/s\"?")),
+        Some(size) => {
+            let bits = size.trim_end_matches("bit").trim_end_matches("bps");
+            (bits != size).then(|| "bytes, not bits: 1Gbit/s is \"125MB/s\"".to_owned())
+        }
+    };
+    Err(Wrong { hint, ..wrong })
+}
+
+/// A size, in each second.
+fn per_second(text: &str) -> Option<u64> {
+    bytes(text.strip_suffix("/s")?)
 }
 
 fn bytes(text: &str) -> Option<u64> {
@@ -173,7 +186,11 @@ mod tests {
         assert_eq!(bandwidth("off"), Ok(None));
         for bad in ["", "0B/s", "100MB", "100Mbit/s", "9999999999GB/s", "-1B/s"] {
             assert!(bandwidth(bad).is_err(), "{bad}");
+            assert!(bytes_per_second(bad).is_err(), "{bad}");
         }
+        assert_eq!(bytes_per_second("100KB/s"), Ok(100_000));
+        assert!(bytes_per_second("off").is_err());
+        assert_eq!(bytes_per_second("2MB").unwrap_err().hint.unwrap(), "did you mean \"2MB/s\"?");
     }
 
     #[test]

@@ -123,6 +123,11 @@ fn faults_mean_what_they_say() {
     assert_eq!(fault("loss").on, [sides]);
     assert_eq!(fault("delay").on, [On::Between(Side::Any, Side::Service(ServiceId(2)))]);
     assert_eq!(fault("partition").kind, FaultKind::Partition { one_way: true });
+    assert_eq!(fault("bandwidth").kind, FaultKind::Bandwidth { bytes_per_second: 100_000 });
+    assert_eq!(fault("bandwidth").on, [sides, On::Replica(web, 7)]);
+    let mut gone = vec![On::Replica(web, 7), On::Process(ProxyId(0), 0)];
+    gone.extend((0..8).map(|n| On::Process(ProxyId(1), n)));
+    assert_eq!((&fault("gone").on, &fault("gone").kind), (&gone, &FaultKind::Crash));
     assert_eq!(fault("poison").on, [On::Workload(WorkloadId(0))]);
     assert_eq!(fault("poison").kind, FaultKind::Poison { share_ppm: 1000, down: S(3) });
 }
@@ -151,7 +156,7 @@ fn expectations_mean_what_they_say() {
     assert_eq!((all.subject, all.phase), (Subject::Service(ServiceId(2)), Phase::Whole));
     assert_eq!(all.conditions[1].value, 100.0);
     assert_eq!((after.phase, after.recovers_within), (Phase::After, Some(S(5))));
-    assert_eq!(after.place.file_line(), "s.toml:209");
+    assert_eq!(after.place.file_line(), "s.toml:221");
 }
 
 #[test]
@@ -285,4 +290,83 @@ rate = "1/s"
 [service.c]
 "#;
     assert_eq!(right(text).services.len(), 3);
+}
+
+#[test]
+fn what_a_drill_starts() {
+    use baleen_scenario::model::{Program, Work};
+    let text = r#"[scenario]
+duration = "1m"
+[mesh]
+admin = { listen = "127.0.0.1:9990" }
+[mesh.route]
+try_timeout = "300ms"
+[mesh.cluster.web]
+endpoints = ["127.0.0.1:9001"]
+connect_timeout = "50ms"
+[[workload]]
+to = "/svc/web"
+rate = "1/s"
+[service.web]
+run = ["python3", "app.py", "{port}"]
+ready = "/up"
+[service.other]
+work = "cpu"
+[[guard]]
+success = ">= 50%"
+over = "2s"
+"#;
+    let (scenario, _) = baleen_scenario::parse_str("s.toml", text, &[]).expect("right");
+    let command = ["python3", "app.py", "{port}"].map(str::to_owned).to_vec();
+    let real = Program::Real { command, ready: Some("/up".to_owned()) };
+    assert_eq!(scenario.services[0].program, real);
+    assert_eq!(scenario.services[1].program, Program::BuiltIn(Work::Cpu));
+    assert_eq!(scenario.guards.len(), 1);
+    assert_eq!(scenario.guards[0].over, std::time::Duration::from_secs(2));
+    // What a process is started with is the same without what is replaced.
+    let settings: toml::Table = scenario.proxies[0].settings.parse().expect("TOML");
+    assert!(!settings.contains_key("admin"));
+    assert_eq!(settings["route"]["try_timeout"].as_str(), Some("300ms"));
+    let web = settings["cluster"]["web"].as_table().expect("a table");
+    assert_eq!(web.keys().collect::<Vec<_>>(), ["connect_timeout"]);
+}
+
+#[test]
+fn files_are_found_from_wherever_a_drill_writes_the_settings() {
+    let files = [
+        (
+            "dir/s.toml",
+            "[scenario]\nduration = \"1m\"\nmesh = \"mesh/b.toml\"\n[mesh.route.\"/svc/c\"]\nanswer = { status = 503, file = \"own.txt\" }\n\
+             [[workload]]\nto = \"/svc/web\"\nrate = \"1/s\"\n[service.web]\n",
+        ),
+        (
+            "dir/mesh/b.toml",
+            "include = [\"more/c.toml\"]\n[route.answer]\nstatus = 503\nfile = \"sorry.txt\"\n\
+             [[listener]]\nlisten = \"127.0.0.1:8080\"\nname = \"/svc/{host}\"\naccess_log = \"log.txt\"\n",
+        ),
+        (
+            "dir/mesh/more/c.toml",
+            "[route.\"/svc/a\".answer]\nstatus = 503\nfile = \"../there.txt\"\n\
+             [route.\"/svc/b\".answer]\nstatus = 503\nfile = \"/anywhere/x.txt\"\n",
+        ),
+        ("dir/own.txt", "1"),
+        ("dir/mesh/sorry.txt", "2"),
+        ("dir/mesh/more/../there.txt", "3"),
+        ("/anywhere/x.txt", "4"),
+    ];
+    let all = files.map(|(path, text)| (path.into(), text.to_owned())).into_iter().collect();
+    let (scenario, _) = match load_from(&Memory(all), Path::new("dir/s.toml"), &[]) {
+        Ok(loaded) => loaded,
+        Err(findings) => panic!("{findings:?}"),
+    };
+    let settings: toml::Table = scenario.proxies[0].settings.parse().expect("TOML");
+    assert!(!settings.contains_key("listener"));
+    let route = settings["route"].as_table().expect("a table");
+    let file = |of: &toml::Value| of["answer"]["file"].as_str().map(ToOwned::to_owned);
+    let here = std::env::current_dir().expect("a folder");
+    let from_here = |path: &str| Some(here.join(path).display().to_string());
+    assert_eq!(file(&settings["route"]), from_here("dir/mesh/sorry.txt"));
+    assert_eq!(file(&route["/svc/a"]), from_here("dir/mesh/more/../there.txt"));
+    assert_eq!(file(&route["/svc/b"]).as_deref(), Some("/anywhere/x.txt"));
+    assert_eq!(file(&route["/svc/c"]), from_here("dir/own.txt"));
 }

@@ -976,9 +976,200 @@ kind = "crash""#), @r##"
       --> s.toml:13:7
        |
     13 | on = "wbe/0"
-       |       ^^^ there is no service of this name
+       |       ^^^ there is no service or group of proxies of this name
        |
        = hint: did you mean "web"?
+    "##);
+}
+
+#[test]
+fn fault_on_processes_that_are_not_there() {
+    insta::assert_snapshot!(end(r#"[proxy]
+count = 2
+[[fault]]
+at = "10s"
+on = ["proxy/2", "proxy/x", "proxy/1..0", "poxy", "web/8"]
+kind = "crash""#), @r##"
+    error: invalid value for `on`
+      --> s.toml:15:14
+       |
+    15 | on = ["proxy/2", "proxy/x", "proxy/1..0", "poxy", "web/8"]
+       |              ^ `proxy` has 2 processes: 0 to 1
+
+    error: invalid value for `on`
+      --> s.toml:15:25
+       |
+    15 | on = ["proxy/2", "proxy/x", "proxy/1..0", "poxy", "web/8"]
+       |                         ^ expected a process such as 3, or some such as 0..3
+
+    error: invalid value for `on`
+      --> s.toml:15:36
+       |
+    15 | on = ["proxy/2", "proxy/x", "proxy/1..0", "poxy", "web/8"]
+       |                                    ^^^^ the range ends before it starts
+       |
+       = hint: did you mean "proxy/0..1"?
+
+    error: invalid value for `on`
+      --> s.toml:15:44
+       |
+    15 | on = ["proxy/2", "proxy/x", "proxy/1..0", "poxy", "web/8"]
+       |                                            ^^^^ there is no service or group of proxies of this name
+       |
+       = hint: did you mean "proxy"?
+
+    error: invalid value for `on`
+      --> s.toml:15:56
+       |
+    15 | on = ["proxy/2", "proxy/x", "proxy/1..0", "poxy", "web/8"]
+       |                                                        ^ `web` has 8 replicas: 0 to 7
+    "##);
+}
+
+#[test]
+fn fault_of_a_kind_that_processes_have_not() {
+    insta::assert_snapshot!(end(r#"[[fault]]
+at = "10s"
+on = ["proxy/0", "proxy"]
+kind = "hang"
+[[fault]]
+at = "10s"
+on = "registry"
+kind = "crash"
+[[fault]]
+at = "10s"
+on = ["proxy/0", "registry"]
+kind = "bandwidth"
+rate = "1KB/s""#), @r##"
+    error: invalid value for `on`
+      --> s.toml:13:8
+       |
+    13 | on = ["proxy/0", "proxy"]
+       |        ^^^^^ `proxy` is a group of proxies: only `crash` hits those
+
+    error: invalid value for `on`
+      --> s.toml:13:19
+       |
+    13 | on = ["proxy/0", "proxy"]
+       |                   ^^^^^ `proxy` is a group of proxies: only `crash` hits those
+
+    error: invalid value for `on`
+      --> s.toml:17:7
+       |
+    17 | on = "registry"
+       |       ^^^^^^^^ expected replicas, such as "web/3", "web/0..3", "web", "web@new" or "rack/1", or processes of proxies, such as "proxy/0" or "proxy": that is what `crash` hits
+       |
+       = hint: did you mean kind = "registry-down"?
+
+    error: invalid value for `on`
+      --> s.toml:21:8
+       |
+    21 | on = ["proxy/0", "registry"]
+       |        ^^^^^ `proxy` is a group of proxies: only `crash` hits those
+
+    error: invalid value for `on`
+      --> s.toml:21:19
+       |
+    21 | on = ["proxy/0", "registry"]
+       |                   ^^^^^^^^ expected replicas, such as "web/3", "web/0..3", "web", "web@new" or "rack/1", or what lies between two sides, such as "web->db": that is what `bandwidth` hits
+       |
+       = hint: did you mean kind = "registry-down"?
+    "##);
+}
+
+#[test]
+fn crash_of_a_process_that_nobody_uses() {
+    insta::assert_snapshot!(end(r#"[proxy]
+count = 2
+[[fault]]
+at = "10s"
+on = "proxy/1"
+kind = "crash""#), @r##"
+    warning: nobody calls through what is hit
+      --> s.toml:15:6
+       |
+    15 | on = "proxy/1"
+       |      ^^^^^^^^^ caller n uses process n modulo `count`, and there are fewer callers
+    "##);
+}
+
+#[test]
+fn bandwidth_that_is_none() {
+    insta::assert_snapshot!(end(r#"[[fault]]
+at = "10s"
+on = "web"
+kind = "bandwidth"
+[[fault]]
+at = "10s"
+on = "web"
+kind = "bandwidth"
+rate = "off"
+[[fault]]
+at = "10s"
+on = "web"
+kind = "bandwidth"
+rate = "0B/s"
+[[fault]]
+at = "10s"
+on = "web"
+kind = "bandwidth"
+rate = "100kbit/s"
+[[fault]]
+at = "10s"
+on = "web"
+kind = "crash"
+rate = "1KB/s""#), @r##"
+    error: `rate` is missing in `[[fault]]`
+      --> s.toml:11:1
+       |
+    11 | [[fault]]
+       | ^^^^^^^^^ expected `rate` in here: `bandwidth` needs it
+
+    error: invalid value for `rate`
+      --> s.toml:19:8
+       |
+    19 | rate = "off"
+       |        ^^^^^ expected a rate such as "100MB/s" or "10MiB/s"
+
+    error: invalid value for `rate`
+      --> s.toml:24:8
+       |
+    24 | rate = "0B/s"
+       |        ^^^^^^ expected at least 1B/s
+
+    error: invalid value for `rate`
+      --> s.toml:29:8
+       |
+    29 | rate = "100kbit/s"
+       |        ^^^^^^^^^^^ expected a rate such as "100MB/s" or "10MiB/s"
+       |
+       = hint: bytes, not bits: 1Gbit/s is "125MB/s"
+
+    error: `rate` has no effect
+      --> s.toml:34:8
+       |
+    34 | rate = "1KB/s"
+       |        ^^^^^^^ only `bandwidth` has it
+       |
+      ::: s.toml:33:8
+       |
+    33 | kind = "crash"
+       |        ------- this kind has not
+    "##);
+}
+
+#[test]
+fn bandwidth_where_nothing_has_a_size() {
+    insta::assert_snapshot!(end(r#"[[fault]]
+at = "10s"
+on = ["web", "web->db"]
+kind = "bandwidth"
+rate = "1KB/s""#), @r##"
+    warning: nothing that has a size passes here
+      --> s.toml:13:6
+       |
+    13 | on = ["web", "web->db"]
+       |      ^^^^^^^^^^^^^^^^^^ expected a service with `request_bytes` or `response_bytes` that is called straight or is hit itself
     "##);
 }
 
@@ -1094,13 +1285,13 @@ kind = "crush""#), @r##"
       --> s.toml:14:8
        |
     14 | kind = "restart"
-       |        ^^^^^^^^^ expected "crash", "hang", "silent", "refuse", "latency", "slow", "errors", "fail-first", "capacity", "cache-wipe", "loss", "delay", "partition", "registry-down" or "poison"
+       |        ^^^^^^^^^ expected "crash", "hang", "silent", "refuse", "latency", "slow", "errors", "fail-first", "capacity", "cache-wipe", "loss", "delay", "bandwidth", "partition", "registry-down" or "poison"
 
     error: invalid value for `kind`
       --> s.toml:18:8
        |
     18 | kind = "crush"
-       |        ^^^^^^^ expected "crash", "hang", "silent", "refuse", "latency", "slow", "errors", "fail-first", "capacity", "cache-wipe", "loss", "delay", "partition", "registry-down" or "poison"
+       |        ^^^^^^^ expected "crash", "hang", "silent", "refuse", "latency", "slow", "errors", "fail-first", "capacity", "cache-wipe", "loss", "delay", "bandwidth", "partition", "registry-down" or "poison"
        |
        = hint: did you mean "crash"?
     "##);
@@ -1770,7 +1961,7 @@ success = "99""#), @r##"
       --> s.toml:10:8
        |
     10 | kind = "crush"
-       |        ^^^^^^^ expected "crash", "hang", "silent", "refuse", "latency", "slow", "errors", "fail-first", "capacity", "cache-wipe", "loss", "delay", "partition", "registry-down" or "poison"
+       |        ^^^^^^^ expected "crash", "hang", "silent", "refuse", "latency", "slow", "errors", "fail-first", "capacity", "cache-wipe", "loss", "delay", "bandwidth", "partition", "registry-down" or "poison"
        |
        = hint: did you mean "crash"?
 
@@ -1845,4 +2036,30 @@ fn too_many_counts_of_replicas() {
        = note: 4096 callers, each with a count of 4096 replicas of `db`
        = hint: lower `clients` or `replicas`
     "##);
+}
+
+#[test]
+fn programs_and_guards() {
+    let service = |text: &str| end(&format!("[service.app]\n{text}\n"));
+    for (text, says) in [
+        ("run = [\"app\", \"--port\", \"{prot}\"]", "there is no `{prot}`"),
+        ("run = []", "`run` is empty"),
+        ("run = [\"app\"]\nwork = \"cpu\"", "`work` has no effect"),
+        ("ready = \"/healthz\"", "`ready` has no effect"),
+        ("run = [\"app\"]\nready = \"healthz\"", "begins with `/`"),
+    ] {
+        let said = service(text);
+        assert!(said.contains(says), "{text}: {said}");
+    }
+    let braces = "run = [\"sh\", \"-c\", \"echo ${HOME} {} {port}\"]";
+    assert!(!service(braces).contains("error"), "{}", service(braces));
+    for (text, says) in [
+        ("[[guard]]", "guards nothing"),
+        ("[[guard]]\nof = \"wbe\"\nsuccess = \">= 50%\"", "wbe"),
+        ("[[guard]]\nload = \"<= 2\"", "unknown key `load`"),
+        ("[[guard]]\nover = \"1ms\"\nsuccess = \">= 50%\"", "`over`"),
+    ] {
+        let said = end(text);
+        assert!(said.contains(says), "{text}: {said}");
+    }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use baleen_config::defaults_of;
 use baleen_config::table::{Def, Kind};
 use baleen_scenario::keys::{
-    CACHE, CALL, DEPLOY, EXPECT, FAULT, LINK, PROXY, REGISTRY, ROOT, SCENARIO, SERVICE, STEP,
-    WORKLOAD,
+    CACHE, CALL, DEPLOY, EXPECT, FAULT, GUARD, LINK, PROXY, REGISTRY, ROOT, SCENARIO, SERVICE,
+    STEP, WORKLOAD,
 };
 use baleen_scenario::model::{CallSpec, Expect, Scenario, nowhere};
 use baleen_scenario::{parse_str, reference_markdown, schema_json};
@@ -26,6 +26,7 @@ fn told(mut s: Scenario) -> String {
         service.calls.iter_mut().for_each(|step| spec(&mut step.call));
     }
     s.expects.iter_mut().for_each(|e: &mut Expect| e.place = nowhere());
+    s.guards.iter_mut().for_each(|g| g.place = nowhere());
     let proxies: Vec<_> =
         s.proxies.drain(..).map(|g| (g.name, g.count, g.workers, g.replaced)).collect();
     format!("{s:#?} {proxies:?}")
@@ -78,6 +79,8 @@ fn the_defaults_that_are_printed_are_the_defaults_in_force() {
     fault("fail-first", "on = \"web\"\ncount = 2\n");
     fault("poison", "on = \"web\"\nshare = \"1%\"\n");
     fault("partition", "on = \"*->*\"\n");
+    let guard = "[[guard]]\nsuccess = \">= 50%\"\n";
+    same(&GUARD, "", &format!("{file}{guard}"), "", &[]);
     let step = "[[workload.steps]]\nat = \"1s\"\nrate = \"1/s\"\n";
     same(&STEP, "", &format!("{HEAD}{WORKLOAD_HEAD}{step}"), web, &[]);
     let cache = "calls = [\"db\"]\n[service.web.cache]\nhit = \"1%\"\n";
@@ -102,6 +105,7 @@ fn no_default_is_left_out() {
         "registry",
         "deploy",
         "fault",
+        "guard",
     ];
     each(&ROOT, &mut |def| {
         let has = def.keys.iter().any(|key| !key.default.is_empty());
