@@ -482,3 +482,188 @@ kind = "crash"
         assert!(lost("504") + lost("timeout") >= 25, "{:?}", phase(run, "whole").failed);
     });
 }
+
+/// Calls of `windows[0]` that start from then on, those of them that are good, and their attempts.
+fn from(run: &Run, from_s: f64) -> (u64, u64, u64) {
+    let windows = run.windows[0].iter().filter(|w| w.from_s >= from_s - 1e-9);
+    windows.fold((0, 0, 0), |n, w| (n.0 + w.calls, n.1 + w.good, n.2 + w.attempts))
+}
+
+const PROXY_DIES: &str =
+    "[[fault]]\nname = \"crash\"\nat = \"5s\"\nfor = \"5s\"\non = \"proxy/0\"\nkind = \"crash\"\n";
+
+/// Each caller has its process: of two, the callers of the one that died get nothing, the others notice nothing. To try again is
+/// no help, unless it is later: it is the same process.
+#[test]
+fn who_calls_through_a_dead_process_gets_nothing_and_the_others_everything() {
+    let two = eight(20, PROXY_DIES).replace("workers = 4", "workers = 4\ncount = 2");
+    let half = |run: &Run| {
+        let during = phase(run, "during");
+        assert!((during.success - 0.5).abs() < 0.02, "{during:?}");
+        let failed: Vec<&str> = during.failed.iter().map(|(word, _)| word.as_str()).collect();
+        assert_eq!(failed, ["broken"]);
+        // Nothing of theirs comes to a server.
+        assert!((during.tries - 0.5).abs() < 0.02, "{during:?}");
+        // All but the few that were in it when it died.
+        let before = phase(run, "before");
+        assert!(before.calls - before.good < 10, "{before:?}");
+        assert_eq!(phase(run, "after").success, 1.0);
+        assert_eq!(told(run, "fault", "crash on proxy/0 ends"), [10.0]);
+    };
+    check(&two, half);
+    check(&two.replace("timeout = \"off\"", "timeout = \"off\"\ntries = 2"), half);
+    let later = two.replace("timeout = \"off\"", "timeout = \"off\"\ntries = 2\nwait = \"5s\"");
+    check(&later, |run| {
+        assert_eq!(phase(run, "whole").success, 1.0);
+        let during = phase(run, "during");
+        assert!(during.quantiles_s[0].1 < 5.1 && during.max_s >= 5.0, "{during:?}");
+    });
+    // Both of them; and of a name that is a whole group.
+    let all = two.replace("proxy/0", "proxy");
+    check(&all, |run| {
+        let during = phase(run, "during");
+        assert_eq!((during.good, during.tries), (0, 0.0));
+        assert_eq!(phase(run, "after").success, 1.0);
+    });
+}
+
+/// What a process has in flight is broken for its callers when that has come to them; servers see a caller that goes.
+#[test]
+fn a_process_that_dies_breaks_what_is_in_flight() {
+    let dies = "on_gone = \"stop\"\n[[link]]\nfrom = \"*\"\nto = \"proxy\"\nlatency = \"50ms\"\n";
+    let text = eight(20, &format!("{dies}{PROXY_DIES}"))
+        .replace("exp(5ms)", "200ms")
+        .replace("1000/s\"", "100/s\"\narrivals = \"constant\"");
+    check(&text, |run| {
+        // On the way there 50 ms, at work 200 ms, and back 50 ms: what has left the process when it dies arrives.
+        let before = phase(run, "before");
+        assert_eq!((before.calls, before.calls - before.good), (500, 25));
+        let lost: u64 = run.services[0].windows.iter().map(|w| w.lost).sum();
+        assert_eq!(lost, 20);
+        // Who sent before it was back finds nobody, even if it is back when that comes.
+        let during = phase(run, "during");
+        assert_eq!((during.calls, during.good), (500, 0));
+        assert_eq!(phase(run, "after").success, 1.0);
+    });
+}
+
+/// A process that starts anew has put nothing by: where all fail from its start on, it tries nothing again.
+#[test]
+fn a_process_that_starts_anew_has_no_budget() {
+    let errors = ALL_FAIL.replace("for = \"30s\"\n", "");
+    let one = PROXY_DIES.replace("at = \"5s\"\nfor = \"5s\"", "at = \"9s\"\nfor = \"1s\"");
+    let attempts = |more: &str| {
+        let mut found = (0, 0, 0);
+        let text = eight(30, &format!("{errors}\n{more}"));
+        check(&text, |run| found = from(run, 10.0));
+        found
+    };
+    let (calls, good, tried) = attempts("");
+    assert!(good < 10 && tried > calls + 1000, "{calls} {good} {tried}");
+    let (calls, good, tried) = attempts(&one);
+    assert_eq!((good, tried), (0, calls));
+}
+
+/// A process that starts anew knows what was told last, at once, and hears of nothing twice.
+#[test]
+fn a_process_that_starts_anew_reads_its_files() {
+    let dies = "[[fault]]\nat = \"2s\"\non = \"web/3\"\nkind = \"crash\"\n\
+        [[fault]]\nname = \"p\"\nat = \"4s\"\nfor = \"1s\"\non = \"proxy\"\nkind = \"crash\"\n";
+    let text = |more: &str| {
+        eight(20, &format!("{dies}{more}"))
+            .replace("lag = \"0s\"", "lag = \"10s\"")
+            .replace("expire = \"off\"", "expire = \"1s\"")
+    };
+    let seven = "web has 7 endpoints";
+    check(&text(""), |run| {
+        assert_eq!(told(run, "registry", seven), [5.0]);
+        assert_eq!(there(run, 3, 5.0, 20.0), 0.0);
+        assert_eq!(phase(run, "during").tries.floor(), 0.0);
+    });
+    // A registry that is down since before has told of nobody who has gone: the old list, until it is up.
+    let down = "[[fault]]\nname = \"r\"\nat = \"2500ms\"\nfor = \"4s\"\nkind = \"registry-down\"\n";
+    check(&text(down), |run| assert_eq!(told(run, "registry", seven), [16.5]));
+    // News that come while it is down are lost, and are in its files all the same.
+    let quick = text("").replace("lag = \"10s\"", "lag = \"1500ms\"");
+    check(&quick, |run| assert_eq!(told(run, "registry", seven), [5.0]));
+}
+
+/// Whatever a process is at when it dies: opening connections, hedges, tries that wait, probes, reports; one life after the other.
+#[test]
+fn nothing_is_left_of_earlier_lives() {
+    let mut faults = String::new();
+    for nth in 0..60 {
+        let (at, lasts) = (3_000 + nth * 157, [1, 40, 300][nth % 3]);
+        faults += &format!(
+            "[[fault]]\nat = \"{at}ms\"\nfor = \"{lasts}ms\"\non = [\"proxy/{}\", \"proxy/2\"]\nkind = \"crash\"\n",
+            nth % 3
+        );
+    }
+    let text = eight(
+        20,
+        &format!(
+            r#"
+[mesh.route]
+try_timeout = "100ms"
+total_timeout = "400ms"
+hedge = {{ quantile = "90%" }}
+retry = {{ floor_per_second = 100, backoff = "5ms..20ms", statuses = [503] }}
+[mesh.cluster]
+balance = "prequal"
+concurrency = 24
+queue = 16
+eject = {{ success_rate = "80%" }}
+[[link]]
+from = "*"
+to = "*"
+latency = "2ms + exp(1ms)"
+loss = "0.1%"
+[[fault]]
+name = "errors"
+at = "4s"
+for = "8s"
+on = "web/0..1"
+kind = "errors"
+share = "50%"
+[[fault]]
+name = "refuse"
+at = "5s"
+for = "6s"
+on = "web/5"
+kind = "refuse"
+{faults}"#
+        ),
+    )
+    .replace("workers = 4", "workers = 4\ncount = 3")
+    .replace("timeout = \"off\"", "timeout = \"150ms\"\ntries = 2\nwait = \"10ms\"");
+    check(&text, |run| {
+        let whole = phase(run, "whole");
+        assert!(whole.success > 0.5 && whole.success < 0.99, "{whole:?}");
+        assert!(whole.failed.iter().any(|(word, n)| word == "broken" && *n > 100), "{whole:?}");
+        let (calls, good, _) = from(run, 15.0);
+        assert!(good as f64 > 0.99 * calls as f64, "{good} of {calls}");
+    });
+}
+
+/// A connection that an earlier life had begun to open is none of this one's, though the attempt has the same number.
+#[test]
+fn a_new_life_opens_its_own_connections() {
+    let mut faults = String::from(
+        "[[link]]\nfrom = \"proxy\"\nto = \"web\"\nlatency = \"50ms\"\n[mesh.cluster]\nconnect_timeout = \"5s\"\n",
+    );
+    for (at, lasts) in [(4_900, 50), (5_000, 1)] {
+        faults += &format!(
+            "[[fault]]\nat = \"{at}ms\"\nfor = \"{lasts}ms\"\non = \"proxy\"\nkind = \"crash\"\n"
+        );
+    }
+    let text = eight(20, &faults)
+        .replace("exp(5ms)", "0s")
+        .replace("1000/s\"", "1000/s\"\narrivals = \"constant\"");
+    check(&text, |run| {
+        let window = run.windows[0].iter().find(|w| (w.from_s - 5.0).abs() < 1e-9);
+        let window = window.expect("one that begins with the second life");
+        // Opening one takes 100 ms, a request and its answer 100 ms; nothing is idle yet.
+        assert!(window.good > 90, "{window:?}");
+        assert!((window.mean_s - 0.2).abs() < 1e-9 && window.max_s < 0.2001, "{window:?}");
+    });
+}

@@ -298,6 +298,99 @@ fn bandwidth() {
     near(whole(&run).max_s, 0.015, 1e-4);
 }
 
+/// Five calls a second, and a limit from 5 s to 10 s.
+fn thin(workload: &str, service: &str, on: &str, rate: &str, rest: &str) -> Run {
+    let patience = if workload.contains("timeout") { "" } else { "timeout = \"off\"\n" };
+    let even = format!("arrivals = \"constant\"\nrate = \"5/s\"\n{patience}{workload}");
+    let fault = format!(
+        "{rest}\n[[fault]]\nname = \"thin\"\nat = \"5s\"\nfor = \"5s\"\non = \"{on}\"\nkind = \"bandwidth\"\nrate = \"{rate}\""
+    );
+    check(&text(&even, &format!("time = \"0s\"\n{service}"), &fault))
+}
+
+#[test]
+fn a_path_with_little_bandwidth() {
+    let bytes = "response_bytes = \"10000B\"";
+    let run = thin("", bytes, "calls->s", "100KB/s", "");
+    let during = phase(&run, "during");
+    near(during.mean_s, 0.1, 1e-9);
+    near(during.max_s, 0.1, 1e-3);
+    assert_eq!((phase(&run, "before").max_s, phase(&run, "after").max_s), (0.0, 0.0));
+    // Two of one caller share a path, 100 ms and 200 ms, and each way is by itself.
+    let run = thin("burst = 2", bytes, "*->s", "100KB/s", "");
+    near(phase(&run, "during").mean_s, 0.15, 0.005);
+    near(phase(&run, "during").max_s, 0.2, 1e-3);
+    let both = "response_bytes = \"5000B\"\nrequest_bytes = \"5000B\"";
+    let run = thin("burst = 2", both, "calls->s", "100KB/s", "");
+    near(phase(&run, "during").mean_s, (0.1 + 0.15) / 2.0, 0.005);
+    // The link's own bandwidth rules where it is less.
+    let link = "[[link]]\nfrom = \"*\"\nto = \"s\"\nlatency = \"0s\"\nbandwidth = \"80KB/s\"";
+    let run = thin("", bytes, "calls->s", "100KB/s", link);
+    near(whole(&run).mean_s, 0.125, 1e-9);
+}
+
+/// More than passes: it queues, and goes on at once when there is room again.
+#[test]
+fn what_waits_for_bandwidth_goes_on_when_it_is_back() {
+    for on in ["calls->s", "s"] {
+        let run = thin("", "response_bytes = \"10000B\"", on, "10KB/s", "");
+        let during = phase(&run, "during");
+        assert_eq!((during.calls, during.good), (25, 25));
+        // Those from 5.0, 5.2, 5.4, 5.6 and 5.8 s have passed by 10 s; the rest waited until then.
+        let waits = (0..25u32).map(|n| {
+            let at = f64::from(n) * 0.2;
+            f64::from(n + 1).min(5.0) - at
+        });
+        near(during.mean_s, waits.sum::<f64>() / 25.0, 1e-6);
+        assert_eq!(phase(&run, "after").max_s, 0.0);
+    }
+}
+
+/// All that a replica sends and receives shares what it has, whichever way it goes.
+#[test]
+fn a_replica_with_little_bandwidth() {
+    let both = "response_bytes = \"5000B\"\nrequest_bytes = \"5000B\"";
+    let run = thin("", both, "s/0", "100KB/s", "");
+    near(phase(&run, "during").mean_s, 0.1, 1e-9);
+    // Requests come at 50 and 100 ms, answers at 150 and 200 ms.
+    let run = thin("burst = 2", both, "s/0", "100KB/s", "");
+    near(phase(&run, "during").mean_s, 0.175, 0.005);
+    // Two replicas, each its own.
+    let run = thin(
+        "balance = \"round-robin\"\nburst = 2",
+        &format!("replicas = 2\n{both}"),
+        "s",
+        "100KB/s",
+        "",
+    );
+    near(phase(&run, "during").mean_s, 0.1, 1e-9);
+    // What it calls passes as well: 20 ms there, 80 ms back.
+    let calls = "calls = [{ to = \"db\" }]";
+    let db = "[service.db]\ntime = \"0s\"\nrequest_bytes = \"2000B\"\nresponse_bytes = \"8000B\"";
+    let run = thin("", calls, "s", "100KB/s", db);
+    near(phase(&run, "during").mean_s, 0.1, 1e-9);
+    assert_eq!(phase(&run, "after").max_s, 0.0);
+    // The lowest of several rules, and the path besides.
+    let two = "[[fault]]\nat = \"5s\"\nfor = \"5s\"\non = [\"s\", \"calls->s\"]\nkind = \"bandwidth\"\nrate = \"50KB/s\"";
+    let run = thin("", "response_bytes = \"5000B\"", "s", "100KB/s", two);
+    near(phase(&run, "during").mean_s, 0.1, 1e-9);
+}
+
+/// What has not passed when a replica dies is broken then, and not when it would have passed.
+#[test]
+fn a_crash_amid_a_transfer() {
+    let crash = "[[fault]]\nname = \"crash\"\nat = \"8100ms\"\nfor = \"900ms\"\non = \"s\"\nkind = \"crash\"";
+    for way in ["response_bytes", "request_bytes"] {
+        let bytes = format!("{way} = \"10000B\"");
+        let run = thin("timeout = \"2700ms\"", &bytes, "s", "10KB/s", crash);
+        let during = phase(&run, "during");
+        // Of sixteen three had passed; nobody's patience was over. Four found nothing; the last five have passed by 10 s.
+        assert_eq!((during.calls, during.good), (25, 3 + 5));
+        assert_eq!(during.failed, [("broken".to_owned(), 13 + 4)]);
+        assert_eq!(phase(&run, "after").success, 1.0);
+    }
+}
+
 /// Lost messages come 200 ms later, or 600; of opening a connection 1 s later.
 #[test]
 fn losses() {

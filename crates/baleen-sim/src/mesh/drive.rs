@@ -125,7 +125,7 @@ impl World<'_> {
     fn on_doomed(&mut self, conn: ConnId, w: WorkerIx, wire: Wire) {
         // What is sent is answered with a reset, if it gets there.
         let Some(there) = self.way(wire.link, wire.path, 0, false) else { return };
-        if let Some(at) = self.way_from(there, wire.link, wire.path, 0, true) {
+        if let Some(at) = self.way_from(there, wire.link, wire.path, true) {
             let ConnId { slot, generation } = conn;
             self.mesh_plan(at, MeshEv::Reset { worker: w, slot, generation });
         }
@@ -140,14 +140,18 @@ impl World<'_> {
         let (path, after, stands) = match dial {
             Dial::Stands(after, path) => (path, Some(after), true),
             Dial::Refused(after) => (0, Some(after), false),
-            Dial::Never => (0, None, false),
+            Dial::Never => (0, None, true),
         };
+        let due = after.map_or(Tick::NEVER, |after| self.now + after);
         if let Some(run) = self.mesh.workers[w.0 as usize].run(id) {
-            run.stage = Stage::Connecting { path, life };
+            run.stage = match stands {
+                true => Stage::Connecting { path, life, due },
+                false => Stage::Refused { due },
+            };
         }
         let Some(after) = after else { return };
         let (CallId { slot, generation }, nth) = (id.call, id.nth);
-        let at = self.now + after;
+        let at = due;
         match (stands, after.is_zero()) {
             (true, true) => self.connected(w, id),
             (false, true) => self.refused(w, id),
@@ -163,7 +167,12 @@ impl World<'_> {
     /// A connection stands, if the attempt still wants it.
     pub(super) fn connected(&mut self, w: WorkerIx, id: AttemptId) {
         let Some(run) = self.mesh.workers[w.0 as usize].run(id) else { return };
-        let (replica, Stage::Connecting { path, life }) = (run.replica, run.stage) else { return };
+        let (replica, Stage::Connecting { path, life, due }) = (run.replica, run.stage) else {
+            return;
+        };
+        if due != self.now {
+            return;
+        }
         let there = &self.servers.replicas[replica.0 as usize];
         if !there.up || there.life != life {
             return self.fail(w, id, Cause::ConnectRefused, Sent::Nothing);
@@ -182,7 +191,7 @@ impl World<'_> {
     /// A connection was refused.
     pub(super) fn refused(&mut self, w: WorkerIx, id: AttemptId) {
         let run = self.mesh.workers[w.0 as usize].run(id);
-        if run.is_some_and(|run| matches!(run.stage, Stage::Connecting { .. })) {
+        if run.is_some_and(|run| run.stage == Stage::Refused { due: self.now }) {
             self.fail(w, id, Cause::ConnectRefused, Sent::Nothing);
         }
     }

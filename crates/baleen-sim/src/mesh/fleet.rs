@@ -28,8 +28,9 @@ const REPORTS_MAX: usize = 8192;
 /// What is on its way within a process.
 #[derive(Default)]
 pub(super) struct Mail {
-    reports: VecDeque<(WorkerId, Observation)>,
-    verdicts: VecDeque<FleetAction>,
+    /// With the life of the process that they are from.
+    reports: VecDeque<(u32, WorkerId, Observation)>,
+    verdicts: VecDeque<(u32, FleetAction)>,
     /// By cluster: most attempts in flight and most calls that wait.
     pub(super) limits: Vec<(u32, u32)>,
 }
@@ -46,11 +47,11 @@ impl World<'_> {
         let p = &mut processes[process as usize];
         let cells = &cells[workers[p.first as usize].cells];
         let mut voice = Voice { cells, talk };
-        let Process { fleet, rng, ledger, mail, fleet_due, .. } = p;
+        let Process { fleet, rng, ledger, mail, fleet_due, life, .. } = p;
         f(fleet, &mut Cx { now: self.now, rng, sink: &mut voice, shared: &*ledger });
         let mut verdicts = 0;
         while let Some(action) = fleet.poll() {
-            mail.verdicts.push_back(action);
+            mail.verdicts.push_back((*life, action));
             verdicts += 1;
         }
         let mut due = None;
@@ -84,24 +85,30 @@ impl World<'_> {
     pub(super) fn report(&mut self, w: WorkerIx, seen: Observation) {
         let worker = &self.mesh.workers[w.0 as usize];
         let (process, id) = (worker.process, worker.engine.worker());
-        let reports = &mut self.mesh.processes[process as usize].mail.reports;
+        let p = &mut self.mesh.processes[process as usize];
+        let reports = &mut p.mail.reports;
         if reports.len() < REPORTS_MAX {
-            reports.push_back((id, seen));
+            reports.push_back((p.life, id, seen));
             let at = self.now + HANDOVER;
             self.mesh_plan(at, MeshEv::Reported(process));
         }
     }
 
     pub(super) fn reported(&mut self, process: u32) {
-        let report = self.mesh.processes[process as usize].mail.reports.pop_front();
-        if let Some((from, seen)) = report {
+        let p = &mut self.mesh.processes[process as usize];
+        if let Some((life, from, seen)) = p.mail.reports.pop_front()
+            && life == p.life
+        {
             self.fleet_do(process, |fleet, cx| fleet.observe(cx, from, seen));
         }
     }
 
     pub(super) fn told(&mut self, process: u32) {
         let p = &mut self.mesh.processes[process as usize];
-        let Some(FleetAction { to, verdict }) = p.mail.verdicts.pop_front() else { return };
+        let Some((life, FleetAction { to, verdict })) = p.mail.verdicts.pop_front() else { return };
+        if life != p.life {
+            return;
+        }
         match to {
             To::All => {
                 for w in self.workers_of(process) {
@@ -129,6 +136,8 @@ impl World<'_> {
     }
 
     pub(super) fn slot_free(&mut self, w: WorkerIx, cluster: ClusterId) {
-        self.tell(w, Input::SlotFree(cluster));
+        if self.mesh.process_of(w).up() {
+            self.tell(w, Input::SlotFree(cluster));
+        }
     }
 }

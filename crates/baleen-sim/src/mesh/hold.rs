@@ -129,6 +129,7 @@ impl World<'_> {
                 }
             }
             wrong.extend(self.hold_endpoints(nth, p));
+            wrong.extend(self.hold_down(nth, p));
         }
         for text in wrong {
             self.record.violation(self.now, text);

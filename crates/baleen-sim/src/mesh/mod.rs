@@ -12,6 +12,7 @@
 //! | `drive.rs` | what an engine wants is done |
 //! | `fleet.rs` | reports, verdicts, wakes |
 //! | `news.rs` | what the registry tells |
+//! | `life.rs` | processes die and start anew |
 //! | `probe.rs` | servers are asked how loaded they are |
 //! | `answer.rs` | which status a refusal has |
 //! | `talk.rs` | events: counted as in a process, and told in the run's log |
@@ -26,6 +27,7 @@ mod answer;
 mod drive;
 mod fleet;
 mod hold;
+mod life;
 mod news;
 mod probe;
 mod talk;
@@ -35,9 +37,9 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baleen_base::{CallId, ClusterId, EndpointId, Prng, RouteId, TargetId, Tick, WorkerId};
+use baleen_base::{CallId, ClusterId, EndpointId, Prng, RouteId, TargetId, Tick};
 use baleen_config::KeySource;
-use baleen_policy::{CallFacts, Engine, Fleet, Input, Ledger, RecorderParams, Target};
+use baleen_policy::{CallFacts, Fleet, Input, Ledger, Target};
 use baleen_scenario::model::{ProxyId, Scenario, ServiceId, Side};
 use baleen_scenario::outcome::CallEnd;
 use baleen_telemetry::WorkerCells;
@@ -171,6 +173,10 @@ struct Process {
     fleet: Fleet,
     rng: Prng,
     fleet_due: Tick,
+    /// Reasons for being down; how often it has died; since when it lives this life.
+    downs: u32,
+    life: u32,
+    born: Tick,
     mail: Mail,
     /// By service: the version it knows, and when the last news that was sent arrives.
     known: Vec<(u32, Tick)>,
@@ -248,9 +254,7 @@ impl Mesh {
             if at < CELLS_MAX {
                 self.cells.push(WorkerCells::new());
             }
-            let seed = stream(seed, (1 << 32) + at as u64).bits();
-            let recorder = RecorderParams { entries: 0 };
-            let engine = Engine::new(WorkerId(i), workers, seed, recorder);
+            let engine = life::engine(seed, at, (i, workers), 0);
             self.workers.push(Worker::new(engine, process, at % CELLS_MAX));
         }
         let (routes, clusters) = (wiring.params.routes.len(), wiring.params.clusters.len());
@@ -261,8 +265,11 @@ impl Mesh {
             workers,
             ledger: Ledger::new(routes, clusters, 1),
             fleet: Fleet::new(workers),
-            rng: stream(seed, (2 << 32) + u64::from(process)),
+            rng: life::chance(seed, process, 0),
             fleet_due: Tick::NEVER,
+            downs: 0,
+            life: 0,
+            born: Tick::ZERO,
             mail: Mail::default(),
             known: vec![(0, Tick::ZERO); services],
             talk: talk::Bounds::default(),
@@ -344,6 +351,7 @@ impl World<'_> {
         }
         let sets: Vec<_> =
             (0..self.model.services.len()).map(|s| self.members(ServiceId(s as u16))).collect();
+        self.mesh.news.begin(&sets);
         self.mesh.loads.begin(&self.mesh.groups, self.servers.replicas.len());
         for process in 0..self.mesh.processes.len() as u32 {
             self.process_begin(process, &sets);
@@ -369,7 +377,7 @@ impl World<'_> {
             }
         }
         for (s, set) in (0..).zip(sets) {
-            self.learn(process, ServiceId(s), 1, set);
+            self.learn(process, ServiceId(s), set.version as u32, set);
         }
     }
 
@@ -391,6 +399,9 @@ impl World<'_> {
         };
         let process = via.first + call.instance % via.count;
         let p = &self.mesh.processes[process as usize];
+        if !p.takes(call) {
+            return self.end_call(key, CallEnd::Broken);
+        }
         let nth =
             if p.workers > 1 { self.rng_call.index(usize::from(p.workers)) as u32 } else { 0 };
         let w = WorkerIx(p.first + nth);

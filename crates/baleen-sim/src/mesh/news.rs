@@ -1,7 +1,8 @@
 //! What the registry tells: each process learns of a change of a service's members after a lag of its own, in order.
 //!
 //! While the registry is down nothing is learnt, not even what was on its way; when it is up again every process is told how
-//! things stand then. A process applies a change to its fleet and all its workers at once.
+//! things stand then. A process applies a change to its fleet and all its workers at once. One that is down learns nothing; when
+//! it starts it knows what was told last, whatever is on its way to others.
 //!
 //! Bounds: the members of a version are kept until the last process has heard of them.
 //!
@@ -32,6 +33,8 @@ pub(super) struct News {
 
 struct Told {
     version: u32,
+    /// The members of that version; `None` before anything was told.
+    last: Option<Arc<EndpointSet>>,
     on_the_way: VecDeque<Members>,
     /// It changed, or news were lost, while the registry was down.
     missed: bool,
@@ -39,8 +42,21 @@ struct Told {
 
 impl News {
     pub(super) fn new(services: usize) -> News {
-        let told = || Told { version: 1, on_the_way: VecDeque::new(), missed: false };
+        let told = || Told { version: 1, last: None, on_the_way: VecDeque::new(), missed: false };
         News { services: (0..services).map(|_| told()).collect(), down: false }
+    }
+
+    /// What everybody knows from the start.
+    pub(super) fn begin(&mut self, sets: &[Arc<EndpointSet>]) {
+        for (told, set) in self.services.iter_mut().zip(sets) {
+            told.last = Some(Arc::clone(set));
+        }
+    }
+
+    /// The members of a service as they were told last.
+    pub(super) fn last(&self, service: ServiceId) -> Arc<EndpointSet> {
+        let told = self.services[service.index()].last.as_ref();
+        told.map_or_else(|| Arc::new(EndpointSet::default()), Arc::clone)
     }
 }
 
@@ -68,7 +84,9 @@ impl World<'_> {
         }
         self.mesh.news.services[service.index()].version += 1;
         let set = self.members(service);
-        let version = self.mesh.news.services[service.index()].version;
+        let told = &mut self.mesh.news.services[service.index()];
+        told.last = Some(Arc::clone(&set));
+        let version = told.version;
         let mut left = 0;
         for process in 0..self.mesh.processes.len() {
             let group = self.mesh.processes[process].group;
@@ -115,7 +133,9 @@ impl World<'_> {
             told.missed = true;
             return;
         }
-        self.learn(process, service, version, &set);
+        if self.mesh.processes[process as usize].up() {
+            self.learn(process, service, version, &set);
+        }
     }
 
     /// A process learns who is in a service.

@@ -22,7 +22,7 @@ const PROBES_MAX: u32 = 4096;
 /// One that has not been answered.
 #[derive(Clone, Copy)]
 pub(super) struct Probe {
-    worker: WorkerIx,
+    pub(super) worker: WorkerIx,
     cluster: ClusterId,
     endpoint: EndpointId,
     load: Option<ProbedLoad>,

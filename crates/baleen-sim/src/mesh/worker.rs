@@ -32,8 +32,11 @@ pub(super) struct Conn {
 pub(super) enum Stage {
     /// There is none here.
     None,
-    /// A connection is being opened, on this path, to the replica's this life.
-    Connecting { path: u32, life: u32 },
+    /// A connection is being opened, on this path, to the replica's this life; it stands then. Of an attempt of an earlier life of
+    /// the process none is due.
+    Connecting { path: u32, life: u32, due: Tick },
+    /// A connection will be refused then.
+    Refused { due: Tick },
     /// A request is out, or was lost on a connection that is dead.
     Sent(Option<TaskKey>),
     /// The answer is there.
@@ -63,6 +66,13 @@ struct Slot {
     began: Tick,
     deadline: Tick,
     runs: [Run; 2],
+}
+
+/// What a process that dies leaves behind.
+#[derive(Default)]
+pub(super) struct Left {
+    pub(super) tasks: Vec<TaskKey>,
+    pub(super) calls: Vec<CallKey>,
 }
 
 /// One worker.
@@ -98,6 +108,26 @@ impl Worker {
             running: 0,
             calls: 0,
             probing: 0,
+        }
+    }
+
+    /// The process dies: whom that leaves.
+    pub(super) fn die(&mut self, left: &mut Left) {
+        left.tasks.extend(self.runs().filter_map(|(.., run)| match run.stage {
+            Stage::Sent(task) => task,
+            _ => None,
+        }));
+        left.calls.extend(self.slots.iter().filter_map(|slot| slot.key));
+        self.slots.clear();
+        self.sets.clear();
+        (self.running, self.calls, self.probing, self.due) = (0, 0, 0, Tick::NEVER);
+        // The last to be free is the first to be used.
+        for slot in (0..self.conns.len() as u32).rev() {
+            let conn = &mut self.conns[slot as usize];
+            if conn.open {
+                (conn.open, conn.user) = (false, None);
+                self.free.push(slot);
+            }
         }
     }
 

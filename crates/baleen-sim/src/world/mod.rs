@@ -9,6 +9,7 @@
 //! | `caller/` | clients, their arrivals, and the habits of whoever calls: time limits, naive tries, choice, connections |
 //! | `server/` | replicas: queues, work, calls of their own, caches |
 //! | `net.rs` | links: latency, loss, bandwidth, partitions; who can connect to whom |
+//! | `limit.rs` | how long bytes take where a fault limits them |
 //! | `fault/` | what breaks and is mended; deploys |
 //! | `../mesh` | proxies: engines, their connections, fleets, what the registry tells them |
 //!
@@ -17,6 +18,7 @@
 
 pub(crate) mod caller;
 pub(crate) mod fault;
+mod limit;
 pub(crate) mod net;
 pub(crate) mod server;
 
@@ -198,6 +200,10 @@ pub(crate) struct Task {
     pub(crate) until: Tick,
     /// The replica knows that the sender has gone.
     pub(crate) told: bool,
+    /// Until when it passes the limit of the replica that it has come to; `NEVER`: it has not come to one.
+    pub(crate) passes: Tick,
+    /// Until when its answer passes the limit of the replica that it leaves.
+    pub(crate) left: Tick,
 }
 
 /// Where a request is. Freed when its sender has the answer or is gone, and no server has it.

@@ -1,7 +1,7 @@
 //! Links: how long messages take between two sides, and which never arrive.
 //!
 //! What is modelled: a message waits until its path is free and then takes its bytes over it (`bandwidth`; each caller has its own
-//! paths, each way by itself), takes the latency drawn for it, and what `delay` faults add. It is lost with the link's share
+//! paths, each way by itself; `bandwidth` faults limit each path further), takes the latency drawn for it, and what `delay` faults add. It is lost with the link's share
 //! and those of `loss` faults, and then comes 200 ms later; lost again, 400 ms after that, and so on; after [`LOSSES_MAX`] it never
 //! comes. A connection costs a message there and one back; lost ones are sent again after 1 s, 2 s, ... What meets a partition is
 //! lost and sent again in the same way, so it comes with the first that leaves when none cuts its direction, and when none of
@@ -19,6 +19,8 @@ use baleen_base::{Prng, Tick};
 use baleen_scenario::Distribution;
 use baleen_scenario::model::{Fault, FaultKind, Link, On, Scenario, Side};
 
+use super::fault::until;
+use super::limit::Limits;
 use super::{LinkId, ReplicaId, World};
 
 /// A message that was lost so often never comes.
@@ -60,6 +62,7 @@ struct State {
     cut: [bool; 2],
     delays: Vec<Distribution>,
     losses_ppm: Vec<u32>,
+    limits: Limits,
     /// Messages arrive at once, whatever they are.
     instant: bool,
 }
@@ -78,7 +81,7 @@ impl Partition {
         for fault in faults {
             let FaultKind::Partition { one_way } = fault.kind else { continue };
             let begin = Tick::ZERO + fault.at;
-            let until = fault.lasts.map_or(Tick::NEVER, |lasts| begin + lasts);
+            let until = until(fault);
             for &on in &fault.on {
                 let [straight, turned] = hits(on, from, to);
                 if straight || turned {
@@ -105,23 +108,28 @@ impl State {
             cut: [false; 2],
             delays: Vec::new(),
             losses_ppm: Vec::new(),
+            limits: Limits::default(),
             instant: false,
         }
     }
 
     /// What the faults of now do to it.
-    fn refresh<'a>(&mut self, faults: impl Iterator<Item = (&'a FaultKind, &'a [On])>, now: Tick) {
+    fn refresh<'a>(&mut self, faults: impl Iterator<Item = &'a Fault>, now: Tick) {
         self.cut = [false, true].map(|back| self.cut_at(now, back));
         self.delays.clear();
         self.losses_ppm.clear();
-        for (kind, on) in faults {
-            for &on in on {
+        self.limits.clear();
+        for fault in faults {
+            for &on in &fault.on {
                 if hits(on, self.from, self.to) == [false; 2] {
                     continue;
                 }
-                match kind {
+                match &fault.kind {
                     FaultKind::Loss { share_ppm } => self.losses_ppm.push(*share_ppm),
                     FaultKind::Delay { add } => self.delays.push(add.clone()),
+                    FaultKind::Bandwidth { bytes_per_second } => {
+                        self.limits.add(until(fault), *bytes_per_second);
+                    }
                     _ => {}
                 }
             }
@@ -131,6 +139,7 @@ impl State {
             && self.loss_ppm == 0
             && self.delays.is_empty()
             && self.losses_ppm.is_empty()
+            && self.limits.is_empty()
             && self.cut == [false; 2];
     }
 
@@ -163,7 +172,9 @@ impl State {
 
     /// When the path has taken so many bytes.
     fn through(&mut self, path: u32, bytes: u64, back: bool, now: Tick) -> Tick {
-        let Some(per_second) = self.bandwidth else { return now };
+        if self.bandwidth.is_none() && self.limits.is_empty() {
+            return now;
+        }
         let path = path as usize % PATHS_MAX as usize;
         if path >= self.busy.len() {
             self.busy.resize(path + 1, [Tick::ZERO; 2]);
@@ -172,8 +183,7 @@ impl State {
         if bytes == 0 {
             return (*busy).max(now);
         }
-        let takes = u128::from(bytes) * 1_000_000_000 / u128::from(per_second.max(1));
-        *busy = (*busy).max(now) + Duration::from_nanos(u64::try_from(takes).unwrap_or(u64::MAX));
+        *busy = self.limits.passed(self.bandwidth, bytes, (*busy).max(now));
         *busy
     }
 }
@@ -198,6 +208,13 @@ impl Net {
     #[inline]
     pub(crate) fn instant(&self, link: LinkId) -> bool {
         self.links[link.0 as usize].instant
+    }
+
+    /// The path of one that calls without opening a connection: its first.
+    #[inline]
+    pub(crate) fn first_path(&self, link: LinkId, instance: u32) -> u32 {
+        let paths = self.links[link.0 as usize].paths;
+        (u64::from(instance) * u64::from(paths) % PATHS_MAX) as u32
     }
 
     /// Whether nothing arrives now, there or back.
@@ -232,17 +249,35 @@ impl World<'_> {
     /// When a message sent now arrives; `None`: never.
     #[inline]
     pub(crate) fn way(&mut self, link: LinkId, path: u32, bytes: u64, back: bool) -> Option<Tick> {
-        self.way_from(self.now, link, path, bytes, back)
+        self.way_past(self.now, link, path, bytes, back)
     }
 
-    /// The same for one that is sent then. Only what has no bytes may be sent later than now: the path is not kept for it.
+    /// The same for one that has passed the limit of its sender then, and goes over its path while it does.
     #[inline]
+    pub(crate) fn way_past(
+        &mut self,
+        left: Tick,
+        link: LinkId,
+        path: u32,
+        bytes: u64,
+        back: bool,
+    ) -> Option<Tick> {
+        let now = self.now;
+        let state = &mut self.net.links[link.0 as usize];
+        if state.instant {
+            return Some(left);
+        }
+        let late = state.losses(left, back, LOST_AGAIN_AFTER, &mut self.rng_net)?;
+        let sent = state.through(path, bytes, back, now).max(left);
+        Some(sent + state.travel(&mut self.rng_net) + late)
+    }
+
+    /// When a message without bytes arrives that is sent then: the path is not kept for it.
     pub(crate) fn way_from(
         &mut self,
         at: Tick,
         link: LinkId,
         path: u32,
-        bytes: u64,
         back: bool,
     ) -> Option<Tick> {
         let state = &mut self.net.links[link.0 as usize];
@@ -250,7 +285,7 @@ impl World<'_> {
             return Some(at);
         }
         let late = state.losses(at, back, LOST_AGAIN_AFTER, &mut self.rng_net)?;
-        let sent = state.through(path, bytes, back, at);
+        let sent = state.through(path, 0, back, at);
         Some(sent + state.travel(&mut self.rng_net) + late)
     }
 

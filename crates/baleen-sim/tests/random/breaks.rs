@@ -2,7 +2,7 @@
 //!
 //! Not here: who is there (`plan.rs`). Tested: by every scenario that is read.
 
-use baleen_scenario::keys::{EXPECT, FAULT, FAULT_KINDS};
+use baleen_scenario::keys::{EXPECT, FAULT, FAULT_KINDS, GUARD};
 
 use crate::dice::{Dice, milli};
 use crate::plan::{Plan, Service};
@@ -77,6 +77,10 @@ impl Plan {
             }
             "errors" | "capacity" | "loss" | "poison" => table.text("share", dice.share()),
             "fail-first" => table.raw("count", dice.scale(1, 100)),
+            "bandwidth" => {
+                let unit = dice.pick(&["B", "KB", "KB", "KiB", "MB"]);
+                table.text("rate", format!("{}{unit}/s", dice.scale(1, 1_000)));
+            }
             "partition" if dice.chance(60) => table.raw("one_way", dice.chance(60)),
             _ => {}
         }
@@ -99,11 +103,7 @@ impl Plan {
                 return Some((0..some).map(|_| self.dice.pick(&names)).collect());
             }
             "loss" | "delay" | "partition" => {
-                let one = |plan: &mut Plan| {
-                    let (from, to) = plan.between();
-                    format!("{from}->{to}")
-                };
-                return Some((0..some).map(|_| one(self)).collect());
+                return Some((0..some).map(|_| self.sides()).collect());
             }
             _ => {}
         }
@@ -117,7 +117,35 @@ impl Plan {
         if services.is_empty() {
             return None;
         }
-        Some((0..some).map(|_| self.replicas(&services, at)).collect())
+        let mut one = |plan: &mut Plan| match kind {
+            "crash" if plan.dice.chance(40) => {
+                plan.processes().unwrap_or_else(|| plan.replicas(&services, at))
+            }
+            "bandwidth" if plan.dice.chance(50) => plan.sides(),
+            _ => plan.replicas(&services, at),
+        };
+        Some((0..some).map(|_| one(self)).collect())
+    }
+
+    fn sides(&mut self) -> String {
+        let (from, to) = self.between();
+        format!("{from}->{to}")
+    }
+
+    /// Processes of a group of proxies, if there is one.
+    fn processes(&mut self) -> Option<String> {
+        let groups = self.groups_there();
+        if groups.is_empty() {
+            return None;
+        }
+        let name = self.dice.pick(&groups);
+        let count = self.counts.get(&name).copied().unwrap_or(1);
+        let first = self.dice.below(count);
+        Some(match self.dice.below(3) {
+            0 => name,
+            1 => format!("{name}/{first}"),
+            _ => format!("{name}/{first}..{}", self.dice.range(first, count - 1)),
+        })
     }
 
     fn replicas(&mut self, services: &[usize], at: &mut u64) -> String {
@@ -210,6 +238,32 @@ impl Plan {
             }
             return;
         }
+        self.figures(table);
+    }
+
+    /// Only drills look at them.
+    pub fn guards(&mut self) {
+        let mut all = Vec::new();
+        for _ in 0..self.dice.pick(&[0, 0, 1, 2]) {
+            let mut table = Table::new(&GUARD);
+            if self.dice.chance(50) {
+                table.text("over", format!("{}ms", self.dice.range(1_000, 60_000)));
+            }
+            let before = table.entries.len();
+            self.figures(&mut table);
+            if table.entries.len() > before {
+                all.push(table);
+            }
+        }
+        if !all.is_empty() {
+            self.root.put("guard", Value::Sections(all));
+        }
+    }
+
+    /// Conditions on calls, and whose.
+    fn figures(&mut self, table: &mut Table) {
+        let dice = &mut self.dice;
+        let op = |dice: &mut Dice| dice.pick(&["<=", ">=", "<", ">"]);
         let before = table.entries.len();
         for key in ["p50", "p90", "p95", "p99", "p999", "mean", "max"] {
             if dice.chance(15) {

@@ -56,6 +56,8 @@ pub struct Plan {
     /// Names of workloads, and whom each calls first.
     pub workloads: Vec<(String, String)>,
     pub groups: Vec<String>,
+    /// Their processes.
+    pub counts: BTreeMap<String, u64>,
     pub deploys: Vec<Deploy>,
     /// Faults.
     pub broken: Vec<Fault>,
@@ -82,6 +84,7 @@ pub fn draw(seed: u64) -> (Files, Used) {
         services: Vec::new(),
         workloads: Vec::new(),
         groups: Vec::new(),
+        counts: BTreeMap::new(),
         deploys: Vec::new(),
         broken: Vec::new(),
         names: Vec::new(),
@@ -99,6 +102,7 @@ pub fn draw(seed: u64) -> (Files, Used) {
     plan.deploys();
     plan.faults();
     plan.expects();
+    plan.guards();
     plan.root.count(&mut plan.used);
     plan.files.insert("random.toml".into(), plan.root.file());
     (plan.files, plan.used)
@@ -310,21 +314,24 @@ impl Plan {
         if self.groups.is_empty() || (self.groups.len() == 1 && self.dice.chance(30)) {
             return;
         }
-        let mut first = self.group();
+        let mut first = self.group("proxy");
         let has_file = self.files.contains_key("baleen.toml");
         for at in 1..self.groups.len() {
-            let mut own = self.group();
+            let name = self.groups[at].clone();
+            let mut own = self.group(&name);
             if has_file && self.dice.chance(50) {
                 own.text("mesh", "baleen.toml");
             }
-            first.named.push((self.groups[at].clone(), own));
+            first.named.push((name, own));
         }
         self.root.put("proxy", Value::Section(first));
     }
 
-    fn group(&mut self) -> Table {
+    fn group(&mut self, name: &str) -> Table {
         let mut group = Table::new(&PROXY);
         self.maybe(&mut group, 50, "count", |d| d.scale(1, 12).to_string());
+        let count = group.word("count").and_then(|count| count.parse().ok()).unwrap_or(1);
+        self.counts.insert(name.to_owned(), count);
         self.maybe(&mut group, 60, "workers", |d| d.scale(1, 8).to_string());
         group
     }
@@ -410,9 +417,20 @@ impl Plan {
                     _ => quoted(&format!("{}B", d.scale(0, 65_536))),
                 });
             }
+            self.program(&mut table);
             named.push((self.services[at].name.clone(), table));
         }
         self.root.put("service", Value::Names(named));
+    }
+
+    /// What it is in a drill.
+    fn program(&mut self, table: &mut Table) {
+        if self.dice.chance(80) {
+            self.maybe(table, 30, "work", |d| quoted(d.pick(&["sleep", "cpu"])));
+            return;
+        }
+        table.raw("run", "[\"./server\", \"--port={port}\", \"{}\"]");
+        self.maybe(table, 50, "ready", |_| quoted("/ready"));
     }
 
     fn capacity(&mut self, table: &mut Table) {
@@ -590,7 +608,7 @@ impl Plan {
     }
 
     /// Groups that the file knows: the default one is there when somebody uses it.
-    fn groups_there(&self) -> Vec<String> {
+    pub fn groups_there(&self) -> Vec<String> {
         let used = |group: &str| {
             let workloads = self.workloads.iter().any(|(_, first)| first == group);
             workloads || self.services.iter().any(|s| s.calls.iter().any(|c| c == group))

@@ -7,8 +7,8 @@ use std::time::Duration;
 use baleen_base::Prng;
 use baleen_scenario::Distribution;
 use baleen_scenario::model::{Arrivals, Scenario, Workload, WorkloadId};
+use baleen_scenario::pace::Pace;
 
-use super::arrivals::Pace;
 use crate::world::{Ev, Owner, SpecId, World};
 
 /// A client whose call took no time thinks at least so long.

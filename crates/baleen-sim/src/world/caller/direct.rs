@@ -54,7 +54,8 @@ impl World<'_> {
             return self.direct_send(key, replica, wire, Some(id));
         }
         if !pooled && self.net.instant(link) && self.accepts(replica) {
-            let wire = Wire { link, path: 0, opened: Tick::NEVER };
+            let path = self.net.first_path(link, instance);
+            let wire = Wire { link, path, opened: Tick::NEVER };
             return self.direct_send(key, replica, wire, None);
         }
         let (path, after) = match self.dial_from(link, instance, replica) {

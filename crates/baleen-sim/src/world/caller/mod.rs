@@ -1,6 +1,6 @@
 //! Clients, when their calls come, and the habits of whoever calls: clients, and servers for their own calls.
 //!
-//! What is modelled: calls of an open loop come when they come (`arrivals.rs`), each by a client drawn evenly. In a closed loop
+//! What is modelled: calls of an open loop come when they come (`baleen_scenario::pace`), each by a client drawn evenly. In a closed loop
 //! each client thinks first, then calls, and thinks again when the call has ended; one that took no time is followed by at least
 //! `THINK_MIN` (`clients.rs`), so that time goes on. A call is tried up to `tries` times, each for at most `timeout`, with `wait`
 //! between, whenever a try ended badly: a status from 500 on, a broken or refused connection, a timeout. The caller's clock
@@ -16,7 +16,6 @@
 //! Bounds: calls in flight: [`crate::CALLS_MAX`]; the rest as `naive.rs` says.
 //! Not here: proxies (`mesh`), servers (`server.rs`). Tested: `tests/theory.rs`, `tests/world.rs`.
 
-mod arrivals;
 mod clients;
 mod direct;
 mod hold;

@@ -2,21 +2,22 @@
 //!
 //! Faults of one kind on the same thing compose. Down, hung, refusing, cut: while any lasts. Silent: the connections from before
 //! the last one that lasts. Slow, capacity: the factors multiply. Latency, delay: the times add up. Errors, loss: each draws by
-//! itself. Fail-first: each counts by itself. Poison: each draws by itself; what it kills is down for the longest time of those that have
-//! started. Which replicas a fault hits (`@new`, a rack) is decided when it starts.
+//! itself. Bandwidth: the lowest rules. Fail-first: each counts by itself. Poison: each draws by itself; what it kills is down for
+//! the longest time of those that have started. Which replicas a fault hits (`@new`, a rack) is decided when it starts.
 //!
 //! A replica that dies loses its queue and its work; naive callers and proxies whose requests it had see their connections reset,
 //! and it drops the calls that it had made. It comes back with an empty cache. Down for as long as the registry's `expire`, it is
 //! taken out, and put in again when it is back. What a replica has sent before it died arrives.
 //!
-//! Not here: what links do (`net.rs`), releases (`deploy.rs`). Tested: `tests/world.rs`.
+//! Not here: what links do (`net.rs`), releases (`deploy.rs`), processes of proxies that die (`mesh/life.rs`). Tested: `tests/world.rs`.
 
 mod deploy;
+mod tell;
 
 use std::time::Duration;
 
 use baleen_base::{Prng, Tick};
-use baleen_scenario::model::{FaultKind, On, Scenario, ServiceId, WorkloadId};
+use baleen_scenario::model::{Fault, FaultKind, On, ProxyId, Scenario, ServiceId, WorkloadId};
 
 use super::caller::happens;
 use super::{Ev, ReplicaId, TaskKey, World};
@@ -50,12 +51,8 @@ impl Faults {
     }
 
     /// Those that last.
-    pub(super) fn active<'m>(
-        &self,
-        model: &'m Scenario,
-    ) -> impl Iterator<Item = (&'m FaultKind, &'m [On])> {
-        let faults = self.active.iter().map(|&nth| &model.faults[usize::from(nth)]);
-        faults.map(|fault| (&fault.kind, &fault.on[..]))
+    pub(super) fn active<'m>(&self, model: &'m Scenario) -> impl Iterator<Item = &'m Fault> {
+        self.active.iter().map(|&nth| &model.faults[usize::from(nth)])
     }
 
     /// Whether the next call of a workload kills who works on it.
@@ -102,10 +99,14 @@ impl World<'_> {
                 self.poisons_changed();
             }
             kind => {
+                if matches!(kind, FaultKind::Bandwidth { .. }) {
+                    self.links_changed();
+                }
                 let ids = self.targets(&fault.on);
                 for &id in &ids {
                     self.hit(id, nth, kind);
                 }
+                processes(&fault.on).for_each(|(group, nth)| self.process_down(group, nth));
                 self.faults.hit[usize::from(nth)] = ids;
             }
         }
@@ -132,8 +133,12 @@ impl World<'_> {
             FaultKind::Poison { .. } => self.poisons_changed(),
             kind => {
                 let ids = std::mem::take(&mut self.faults.hit[usize::from(nth)]);
+                if matches!(kind, FaultKind::Bandwidth { .. }) {
+                    self.links_changed();
+                }
                 if *kind == FaultKind::Crash {
                     self.come_up(&ids);
+                    processes(&fault.on).for_each(|(group, nth)| self.process_up(group, nth));
                 } else {
                     ids.iter().for_each(|&id| self.mend(id, nth));
                 }
@@ -142,15 +147,15 @@ impl World<'_> {
     }
 
     fn registries_down(&self) -> usize {
-        let kinds = self.faults.active(self.model).map(|(kind, _)| kind);
-        kinds.filter(|kind| **kind == FaultKind::RegistryDown).count()
+        let active = self.faults.active(self.model);
+        active.filter(|fault| fault.kind == FaultKind::RegistryDown).count()
     }
 
     fn poisons_changed(&mut self) {
         let mut poisons = Vec::new();
-        for (kind, on) in self.faults.active(self.model) {
-            let FaultKind::Poison { share_ppm, .. } = kind else { continue };
-            poisons.extend(on.iter().filter_map(|on| match on {
+        for fault in self.faults.active(self.model) {
+            let FaultKind::Poison { share_ppm, .. } = &fault.kind else { continue };
+            poisons.extend(fault.on.iter().filter_map(|on| match on {
                 On::Workload(w) => Some((*w, *share_ppm)),
                 _ => None,
             }));
@@ -170,7 +175,7 @@ impl World<'_> {
                     let racks = self.model.services[service.index()].racks;
                     racks > 0 && nth % racks == rack
                 }
-                On::Between(..) | On::Registry | On::Workload(_) => false,
+                On::Process(..) | On::Between(..) | On::Registry | On::Workload(_) => false,
             }
         };
         let all = 0..self.servers.replicas.len() as u32;
@@ -202,12 +207,17 @@ impl World<'_> {
         let service = &model.services[there.who.0.index()];
         let (mut hung, mut refusing, mut silent_since) = (false, false, None);
         let mut places = service.concurrency.map(f64::from);
+        let limited = !there.limits.is_empty();
+        there.limits.clear();
         for hit in &there.hits {
             let fault = &model.faults[usize::from(hit.fault)];
             match &fault.kind {
                 FaultKind::Hang => hung = true,
                 FaultKind::Refuse => refusing = true,
                 FaultKind::Silent => silent_since = silent_since.max(Some(Tick::ZERO + fault.at)),
+                FaultKind::Bandwidth { bytes_per_second } => {
+                    there.limits.add(until(fault), *bytes_per_second);
+                }
                 FaultKind::Capacity { share_ppm } => {
                     places = places.map(|places| places * f64::from(*share_ppm) / 1e6);
                 }
@@ -215,6 +225,9 @@ impl World<'_> {
             }
         }
         (there.refusing, there.silent_since) = (refusing, silent_since);
+        self.servers.limited -= u32::from(limited);
+        self.servers.limited += u32::from(!self.servers.replicas[id.0 as usize].limits.is_empty());
+        let there = self.servers.at(id);
         // A little more, so that a third of three is one.
         there.places = places.map_or(u32::MAX, |places| ((places + 1e-6) as u32).max(1));
         if hung && !there.hung {
@@ -356,28 +369,17 @@ impl World<'_> {
         });
         self.registry_changed(service);
     }
-
-    fn log_fault(&mut self, nth: u16, what: &str) {
-        let model = self.model;
-        self.record.note(self.now, "fault", || {
-            let fault = &model.faults[usize::from(nth)];
-            let on: Vec<String> = fault.on.iter().map(|&on| on_name(model, on)).collect();
-            let (name, kind) = (&fault.name, fault.kind.as_str());
-            let named = if name == kind { name.clone() } else { format!("{name} ({kind})") };
-            format!("{named} on {} {what}", on.join(", "))
-        });
-    }
 }
 
-/// What a fault hits, as files write it.
-fn on_name(model: &Scenario, on: On) -> String {
-    let name = |s: ServiceId| &model.services[s.index()].name;
-    match on {
-        On::Replica(s, nth) => format!("{}/{nth}", name(s)),
-        On::New(s) => format!("{}@new", name(s)),
-        On::Rack(rack) => format!("rack/{rack}"),
-        On::Between(a, b) => format!("{}->{}", model.side_name(a), model.side_name(b)),
-        On::Registry => "registry".into(),
-        On::Workload(w) => model.workloads[w.index()].name.clone(),
-    }
+/// When a fault ends.
+pub(super) fn until(fault: &Fault) -> Tick {
+    fault.lasts.map_or(Tick::NEVER, |lasts| Tick::ZERO + fault.at + lasts)
+}
+
+/// The processes among what a fault hits.
+fn processes(on: &[On]) -> impl Iterator<Item = (ProxyId, u32)> {
+    on.iter().filter_map(|on| match *on {
+        On::Process(group, nth) => Some((group, nth)),
+        _ => None,
+    })
 }

@@ -16,6 +16,7 @@
 //! Not here: who sends (`caller`, `mesh`), what breaks (`fault`). Tested: `tests/theory.rs`, `tests/world.rs`.
 
 mod hold;
+mod pass;
 mod work;
 
 use std::collections::VecDeque;
@@ -25,6 +26,7 @@ use baleen_scenario::model::{Gone, OnFull, Scenario, Service, ServiceId};
 use baleen_scenario::outcome::Served;
 
 use super::fault::Hit;
+use super::limit::Limits;
 use super::{Ev, ReplicaId, Said, Sender, Task, TaskKey, TaskState, Wire, World};
 
 /// One replica.
@@ -53,6 +55,9 @@ pub(crate) struct Replica {
     pub(super) hits: Vec<Hit>,
     /// How many it works on at most, now.
     pub(super) places: u32,
+    /// What it can send and receive, together, and until when it is busy with that.
+    pub(super) limits: Limits,
+    passing: Tick,
     busy: u32,
     waiting: u32,
     queue: VecDeque<TaskKey>,
@@ -78,6 +83,8 @@ impl Replica {
             refusing: false,
             hits: Vec::new(),
             places: service.concurrency.unwrap_or(u32::MAX),
+            limits: Limits::default(),
+            passing: Tick::ZERO,
             busy: 0,
             waiting: 0,
             queue: VecDeque::new(),
@@ -119,6 +126,8 @@ pub(crate) struct Servers {
     left: u64,
     there: u64,
     touched: u32,
+    /// Replicas that can only send and receive so much.
+    pub(super) limited: u32,
 }
 
 impl Servers {
@@ -128,7 +137,7 @@ impl Servers {
             first.push(replicas.len() as u32);
             replicas.extend((0..service.replicas).map(|nth| Replica::new((s, nth), service)));
         }
-        Servers { replicas, first, arrived: 0, left: 0, there: 0, touched: 0 }
+        Servers { replicas, first, arrived: 0, left: 0, there: 0, touched: 0, limited: 0 }
     }
 
     #[inline]
@@ -161,7 +170,8 @@ impl<'s> World<'s> {
         said: Said,
     ) -> TaskKey {
         let bytes = self.service_of(replica).request_bytes;
-        let at = self.way(wire.link, wire.path, bytes, false);
+        let from = self.pass_caller(sender, bytes);
+        let at = self.way_past(from, wire.link, wire.path, bytes, false);
         let task = self.tasks.insert(Task {
             sender,
             replica,
@@ -177,6 +187,8 @@ impl<'s> World<'s> {
             calls: None,
             until: Tick::NEVER,
             told: false,
+            passes: Tick::NEVER,
+            left: Tick::ZERO,
         });
         match at {
             Some(at) if at > self.now => self.agenda.plan(at, Ev::Deliver(task)),
@@ -189,7 +201,10 @@ impl<'s> World<'s> {
     /// A request arrives at its replica.
     #[inline]
     pub(crate) fn deliver(&mut self, key: TaskKey) {
-        let Some(task) = self.tasks.get_mut(key) else { return };
+        // One that was reset while it passed a limit arrives no more.
+        let Some(task) = self.tasks.get(key).filter(|t| t.state == TaskState::Travelling) else {
+            return;
+        };
         let (id, gone, wire) = (task.replica, task.gone, task.wire);
         let there = &self.servers.replicas[id.0 as usize];
         if there.silences(wire) {
@@ -198,8 +213,13 @@ impl<'s> World<'s> {
         if !there.up || wire.opened < there.born {
             return self.reset_sender(key);
         }
-        task.arrived = self.now;
         let (service, nth) = there.who;
+        if self.must_pass(key) {
+            return;
+        }
+        if let Some(task) = self.tasks.get_mut(key) {
+            task.arrived = self.now;
+        }
         self.servers.arrived += 1;
         self.record.arrived(service, nth, self.now);
         let on_gone = self.service_of(id).on_gone;
@@ -301,7 +321,11 @@ impl<'s> World<'s> {
             return self.lose(key);
         }
         let late = if there.hits.is_empty() || status == 0 { None } else { self.late(id) };
-        match self.way(wire.link, wire.path, bytes, true) {
+        let left = if status == 0 { self.now } else { self.pass(id, bytes) };
+        if let Some(task) = self.tasks.get_mut(key) {
+            (task.left, task.passes) = (left, Tick::NEVER);
+        }
+        match self.way_past(left, wire.link, wire.path, bytes, true) {
             Some(at) => self.agenda.plan(late.map_or(at, |late| at + late), Ev::Reply(key)),
             None => self.lose(key),
         }
@@ -311,10 +335,10 @@ impl<'s> World<'s> {
     #[inline]
     pub(crate) fn reply(&mut self, key: TaskKey) {
         let Some(task) = self.tasks.get(key) else { return };
-        if task.state != TaskState::Answered {
+        let (sender, status) = (task.sender, task.status);
+        if task.state != TaskState::Answered || self.must_pass(key) {
             return;
         }
-        let (sender, status) = (task.sender, task.status);
         match sender {
             Sender::Direct(call, nth) => self.direct_replied(call, nth, key, status),
             Sender::Attempt(worker, attempt) => self.proxy_replied(worker, attempt, key, status),

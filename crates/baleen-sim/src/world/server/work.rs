@@ -221,6 +221,7 @@ impl World<'_> {
             self.cancel_calls(key);
             self.reset_sender(key);
         }
+        self.lose_passing(id);
         self.servers.there -= keys.len() as u64;
         let there = self.servers.at(id);
         (there.busy, there.waiting) = (0, 0);
