@@ -9,6 +9,15 @@ use std::time::Duration;
 
 use baleen_base::Prng;
 
+/// Which way bytes go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// From the client to the upstream.
+    Up = 0,
+    /// And back.
+    Down = 1,
+}
+
 /// Times that are drawn, by whoever knows how they are written.
 #[derive(Clone)]
 pub struct Times(Arc<dyn Fn(&mut Prng) -> Duration + Send + Sync>);
