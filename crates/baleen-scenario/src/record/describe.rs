@@ -29,6 +29,25 @@ fn percent(ppm: u32) -> String {
     format!("{}%", f64::from(ppm) / 1e4)
 }
 
+/// Bytes per second, in the largest unit that needs no more than three places.
+fn bandwidth(per_second: u64) -> String {
+    let units = [
+        ("GiB", 1 << 30),
+        ("GB", 1_000_000_000),
+        ("MiB", 1 << 20),
+        ("MB", 1_000_000),
+        ("KiB", 1 << 10),
+        ("KB", 1_000),
+    ];
+    let fits = |(_, unit): &&(&str, u64)| {
+        per_second >= *unit && u128::from(per_second) * 1000 % u128::from(*unit) == 0
+    };
+    match units.iter().find(fits) {
+        Some((name, unit)) => format!("{}{name}/s", per_second as f64 / *unit as f64),
+        None => format!("{per_second}B/s"),
+    }
+}
+
 fn effect(kind: &FaultKind) -> String {
     let word = kind.as_str();
     match kind {
@@ -41,6 +60,9 @@ fn effect(kind: &FaultKind) -> String {
         FaultKind::FailFirst { count, status } => format!("{word} {count} with {status}"),
         FaultKind::Capacity { share_ppm } => format!("{word} {}", percent(*share_ppm)),
         FaultKind::Loss { share_ppm } => format!("{word} {}", percent(*share_ppm)),
+        FaultKind::Bandwidth { bytes_per_second } => {
+            format!("{word} {}", bandwidth(*bytes_per_second))
+        }
         FaultKind::Partition { one_way: true } => format!("{word} (one way)"),
         FaultKind::Poison { share_ppm, down } => {
             format!("{word} {}, down {down:?}", percent(*share_ppm))
@@ -63,17 +85,16 @@ fn places(scenario: &Scenario, on: &[On]) -> String {
         let mut next = i + 1;
         let text = match on[i] {
             On::Replica(service, first) => {
-                let follows = |at: usize, r: u32| on.get(at) == Some(&On::Replica(service, r));
-                let mut last = first;
-                while last < u32::MAX && follows(next, last + 1) {
-                    (last, next) = (last + 1, next + 1);
-                }
+                let last = together(&on[i..], first, &|r| On::Replica(service, r));
+                next = i + 1 + (last - first) as usize;
                 let s = &scenario.services[service.index()];
-                match (first, last) {
-                    (0, last) if last + 1 == s.replicas => s.name.clone(),
-                    (first, last) if first == last => format!("{}/{first}", s.name),
-                    (first, last) => format!("{}/{first}..{last}", s.name),
-                }
+                some(&s.name, s.replicas, first, last)
+            }
+            On::Process(group, first) => {
+                let last = together(&on[i..], first, &|n| On::Process(group, n));
+                next = i + 1 + (last - first) as usize;
+                let group = &scenario.proxies[group.index()];
+                some(&group.name, group.count, first, last)
             }
             On::New(service) => format!("{}@new", scenario.services[service.index()].name),
             On::Rack(rack) => format!("rack/{rack}"),
@@ -92,6 +113,21 @@ fn places(scenario: &Scenario, on: &[On]) -> String {
     if more == 0 { list } else { format!("{list} and {more} more") }
 }
 
+/// The last of those that stand next to each other from the first on.
+fn together(on: &[On], first: u32, of: &dyn Fn(u32) -> On) -> u32 {
+    let next = (first..).zip(on).take_while(|(n, on)| **on == of(*n));
+    next.map(|(n, _)| n).last().unwrap_or(first)
+}
+
+/// `web`, `web/3`, `web/0..3`.
+fn some(name: &str, count: u32, first: u32, last: u32) -> String {
+    match (first, last) {
+        (0, last) if last + 1 == count => name.to_owned(),
+        (first, last) if first == last => format!("{name}/{first}"),
+        (first, last) => format!("{name}/{first}..{last}"),
+    }
+}
+
 /// Workloads, groups of proxies and services, and who calls whom.
 pub fn topology(scenario: &Scenario) -> Topology {
     let hits = |matches: &dyn Fn(&On) -> bool| {
@@ -106,7 +142,10 @@ pub fn topology(scenario: &Scenario) -> Topology {
     }
     for (i, p) in (0u16..).zip(&scenario.proxies) {
         let id = crate::model::ProxyId(i);
-        let hit = hits(&|on| *on == On::Registry || between(on, Side::Proxy(id)));
+        let hit = hits(&|on| match *on {
+            On::Process(hit, _) => hit == id,
+            _ => *on == On::Registry || between(on, Side::Proxy(id)),
+        });
         let processes = counted(u64::from(p.count), "process", "processes");
         let workers = counted(u64::from(p.workers), "worker", "workers");
         let note = format!("{processes}, {workers} each");

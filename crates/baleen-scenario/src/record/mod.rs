@@ -27,7 +27,7 @@ pub(crate) mod tests;
 mod timeline;
 
 pub use log::LOG_MAX;
-pub use recovery::{Indicator, recovered_after, reference};
+pub use recovery::{Indicator, bad_for, recovered_after, reference, went_bad};
 
 use std::time::Duration;
 

@@ -74,6 +74,48 @@ pub fn recovered_after(
     since.map(|s: f64| ((s - from_s).max(0.0) * 1e9).round() / 1e9)
 }
 
+/// When the indicator went bad within `from_s..to_s`: the start of the first of two windows with calls, one after the other, in
+/// which it does not hold; one alone may be chance. `None`: it stayed good, or no calls came.
+#[must_use]
+pub fn went_bad(
+    run: &Run,
+    subject: Subject,
+    (from_s, to_s): (f64, f64),
+    indicator: &Indicator<'_>,
+) -> Option<f64> {
+    let to_s = to_s.min(run.duration_s) - SLACK_S;
+    let mut since = None;
+    for (i, window) in run.windows.first()?.iter().enumerate() {
+        if window.from_s + run.window_s <= from_s + SLACK_S || window.from_s >= to_s {
+            continue;
+        }
+        match holds(run, subject, i, indicator) {
+            None => {}
+            Some(true) => since = None,
+            Some(false) if since.is_some() => return since,
+            Some(false) => since = Some(window.from_s.max(from_s)),
+        }
+    }
+    None
+}
+
+/// How long the indicator was bad within `from_s..to_s`: windows in which it does not hold, in seconds.
+#[must_use]
+pub fn bad_for(
+    run: &Run,
+    subject: Subject,
+    (from_s, to_s): (f64, f64),
+    indicator: &Indicator<'_>,
+) -> f64 {
+    let to_s = to_s.min(run.duration_s);
+    let bad = |(i, window): (usize, &Window)| {
+        let within = (window.from_s + run.window_s).min(to_s) - window.from_s.max(from_s);
+        let bad = within > SLACK_S && holds(run, subject, i, indicator) == Some(false);
+        if bad { within } else { 0.0 }
+    };
+    run.windows.first().map_or(0.0, |all| all.iter().enumerate().map(bad).sum())
+}
+
 /// The phase that a fault's aftermath is compared with: before all faults, or, without calls there, before this one.
 #[must_use]
 pub fn reference<'a>(run: &'a Run, after: &str, caller: usize) -> Option<&'a Figures> {

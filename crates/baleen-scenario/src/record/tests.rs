@@ -10,7 +10,7 @@ use super::*;
 use crate::Distribution;
 use crate::model::{
     Arrivals, Balance, CallSpec, Condition, Fault, FaultKind, Gone, Metric, On, OnFull, Op, Order,
-    Pool, RateStep, Registry, Service, Side, To, Workload,
+    Pool, ProxyGroup, ProxyId, RateStep, Registry, Service, Side, To, Workload,
 };
 
 pub(crate) fn place() -> Place {
@@ -37,6 +37,7 @@ pub(crate) fn service(name: &str, replicas: u32) -> Service {
         request_bytes: 0,
         response_bytes: 0,
         racks: 2,
+        program: crate::model::Program::BuiltIn(crate::model::Work::Sleep),
         place: place(),
     }
 }
@@ -91,6 +92,8 @@ pub(crate) fn scenario() -> Scenario {
         deploys: Vec::new(),
         faults: Vec::new(),
         expects: Vec::new(),
+        guards: Vec::new(),
+        file: std::path::PathBuf::new(),
     }
 }
 
@@ -460,13 +463,32 @@ fn recovery_skips_windows_without_calls_and_takes_conditions() {
     assert!((last - 29.2).abs() < 1e-9, "{last}");
 }
 
+/// A group of proxies.
+fn two_processes() -> ProxyGroup {
+    let mesh = "[[listener]]\nlisten = \"127.0.0.1:0\"\nname = \"/svc/web\"\n\
+                [cluster.web]\nendpoints = [\"127.0.0.1:1\"]\n";
+    let (mesh, _) = baleen_config::parse_str("baleen.toml", mesh).unwrap();
+    ProxyGroup {
+        name: "proxy".to_owned(),
+        count: 2,
+        workers: 1,
+        mesh: Arc::new(mesh),
+        replaced: Vec::new(),
+        settings: "".into(),
+    }
+}
+
 #[test]
 fn bands_say_what_breaks_where() {
     let mut s = scenario();
+    s.proxies.push(two_processes());
     let on = |on: Vec<On>, kind: FaultKind| Fault { kind, ..fault("f", 1, Some(2), on) };
     let replicas = |r: std::ops::Range<u32>| r.map(|r| On::Replica(S, r)).collect::<Vec<_>>();
     let add = || Distribution::constant(Duration::from_secs(1));
     let half = 500_000;
+    let processes =
+        |p: std::ops::Range<u32>| p.map(|p| On::Process(ProxyId(0), p)).collect::<Vec<_>>();
+    let thin = |bytes_per_second| on(replicas(3..4), FaultKind::Bandwidth { bytes_per_second });
     s.faults = vec![
         on(replicas(3..4), FaultKind::Latency { add: add() }),
         on(replicas(1..3), FaultKind::Slow { factor: 2.5, ramp: true }),
@@ -476,6 +498,12 @@ fn bands_say_what_breaks_where() {
         on(vec![On::Workload(W)], FaultKind::Poison { share_ppm: 1, down: Duration::from_secs(2) }),
         on(vec![On::Registry], FaultKind::RegistryDown),
         on((0..6).map(On::Rack).collect(), FaultKind::Hang),
+        on(processes(0..2), FaultKind::Crash),
+        on([processes(0..1), replicas(2..4)].concat(), FaultKind::Crash),
+        thin(100_000),
+        thin(10 << 20),
+        thin(1_500),
+        thin(7),
     ];
     let run = finish(Recorder::new(&s), &s, ms(100_000));
     let what: Vec<&str> = run.faults.iter().map(|b| b.what.as_str()).collect();
@@ -488,6 +516,12 @@ fn bands_say_what_breaks_where() {
         "poison 0.0001%, down 2s on web",
         "registry-down on registry",
         "hang on rack/0, rack/1, rack/2, rack/3 and 2 more",
+        "crash on proxy",
+        "crash on proxy/0, web/2..3",
+        "bandwidth 100KB/s on web/3",
+        "bandwidth 10MiB/s on web/3",
+        "bandwidth 1.5KB/s on web/3",
+        "bandwidth 7B/s on web/3",
     ];
     assert_eq!(what, expected);
     assert_eq!((run.faults[0].from_s, run.faults[0].to_s), (1.0, 3.0));
@@ -496,16 +530,7 @@ fn bands_say_what_breaks_where() {
 #[test]
 fn the_topology_has_callers_proxies_and_services() {
     let mut s = scenario();
-    let mesh = "[[listener]]\nlisten = \"127.0.0.1:0\"\nname = \"/svc/web\"\n\
-                [cluster.web]\nendpoints = [\"127.0.0.1:1\"]\n";
-    let (mesh, _) = baleen_config::parse_str("baleen.toml", mesh).unwrap();
-    s.proxies.push(crate::model::ProxyGroup {
-        name: "proxy".to_owned(),
-        count: 2,
-        workers: 1,
-        mesh: Arc::new(mesh),
-        replaced: Vec::new(),
-    });
+    s.proxies.push(two_processes());
     s.services.push(service("db", 1));
     let mut to_db = s.workloads[0].call.clone();
     to_db.to = To::Service(ServiceId(1));
@@ -518,7 +543,8 @@ fn the_topology_has_callers_proxies_and_services() {
     s.workloads[0].call.to =
         To::Name { name: "/svc/web".to_owned(), via: crate::model::ProxyId(0) };
     s.faults.push(fault("f", 1, None, vec![On::Replica(ServiceId(1), 0)]));
-    let t = finish(Recorder::new(&s), &s, ms(100_000)).topology;
+    let topology = |s: &Scenario| finish(Recorder::new(s), s, ms(100_000)).topology;
+    let t = topology(&s);
     let nodes: Vec<(&str, &str, &str, bool)> =
         t.nodes.iter().map(|n| (n.name.as_str(), n.kind, n.note.as_str(), n.hit)).collect();
     let expected = [
@@ -529,6 +555,11 @@ fn the_topology_has_callers_proxies_and_services() {
     ];
     assert_eq!(nodes, expected);
     assert_eq!(t.edges, [(0, 1), (1, 2), (2, 3)]);
+    s.faults[0].on = vec![On::Process(ProxyId(0), 1)];
+    assert_eq!(
+        topology(&s).nodes.iter().map(|n| n.hit).collect::<Vec<_>>(),
+        [false, true, false, false]
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::fmt::{self, Display, Write};
 const VOID: [&str; 4] = ["meta", "input", "br", "link"];
 
 /// What is being written.
+#[derive(Default)]
 pub struct Markup {
     text: String,
     open: Vec<&'static str>,
@@ -20,7 +21,7 @@ pub struct Markup {
 impl Markup {
     /// Nothing yet.
     pub fn new() -> Markup {
-        Markup { text: String::new(), open: Vec::new(), in_tag: false, svg: 0 }
+        Markup::default()
     }
 
     /// Starts an element; attributes follow.

@@ -11,13 +11,17 @@
 //! | `axis`, `chart` | scales; one chart |
 //! | `timeline`, `heat`, `topology` | the drawings of a run |
 //! | `tables`, `words`, `number` | figures in words |
-//! | `page`, `sweep`, `style`, `terminal`, `picture` | what people get |
+//! | `page`, `sweep`, `compare`, `style`, `terminal`, `columns`, `picture` | what people get |
+//! | `junit` | what a build server gets |
 //!
 //! Not here: figures (`record`), verdicts (`judge`), writing files. Tested: in `report/tests.rs`.
 
 mod axis;
 mod chart;
+pub(crate) mod columns;
+mod compare;
 mod heat;
+mod junit;
 mod markup;
 pub(crate) mod number;
 mod page;
@@ -27,15 +31,26 @@ mod sweep;
 mod tables;
 mod terminal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timeline;
 mod topology;
 mod words;
 
-pub use page::html;
+pub use compare::html as compare_html;
+pub use junit::junit;
+pub use page::{Beside, html, html_beside};
 pub use picture::svg;
 pub use sweep::{SweepPoint, sweep_html};
 pub use terminal::terminal;
+
+/// The pieces that pages of other runners are made of.
+pub mod draw {
+    pub use super::axis::Scale;
+    pub use super::chart::{Chart, LEFT, RIGHT, Series, Span, Unit};
+    pub use super::markup::Markup;
+    pub use super::number::{count, number, percent, rate, time};
+    pub use super::page::{finish, start};
+}
 
 use serde::Serialize;
 

@@ -20,11 +20,32 @@ pub const CALLERS_MAX: usize = 13;
 /// One self-contained page about a run. `command` is what runs it again.
 #[must_use]
 pub fn html(scenario: &Scenario, run: &Run, verdicts: &[Verdict], command: &str) -> String {
+    html_beside(scenario, run, verdicts, &Beside::default(), command)
+}
+
+/// What must be known of a run before its figures are read: of drills, which can say nothing at all, and have stand-ins.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Beside {
+    /// Why the run neither passed nor failed, each. Empty: it says something.
+    pub void: Vec<String>,
+    /// How it was done and what was seen, a line each.
+    pub said: Vec<String>,
+}
+
+/// [`html`], with what is said above the figures.
+#[must_use]
+pub fn html_beside(
+    scenario: &Scenario,
+    run: &Run,
+    verdicts: &[Verdict],
+    beside: &Beside,
+    command: &str,
+) -> String {
     let mut m = start(&run.title);
     m.open("header").leaf("h1", &run.title);
     m.leaf_of("p", "facts", facts(run).join(" · ")).close().line();
     m.open("main");
-    verdict(&mut m, run, verdicts);
+    verdict(&mut m, run, verdicts, beside);
     m.open("section").leaf("h2", "Who calls whom");
     topology::draw(&mut m, &run.topology);
     m.close();
@@ -62,26 +83,46 @@ pub fn finish(mut m: Markup, data: &Value) -> String {
     m.finish() + "\n"
 }
 
-fn verdict(m: &mut Markup, run: &Run, verdicts: &[Verdict]) {
+fn verdict(m: &mut Markup, run: &Run, verdicts: &[Verdict], beside: &Beside) {
     let broken = verdicts.iter().any(|v| !v.held) || !run.is_sound();
     let class = match verdicts {
         _ if broken => "verdict broken",
         [] => "verdict none",
         _ => "verdict held",
     };
-    m.open("section").leaf_of("p", class, summary(run, verdicts));
+    m.open("section");
+    if beside.void.is_empty() {
+        m.leaf_of("p", class, summary(run, verdicts));
+    } else {
+        m.leaf_of("p", "verdict none", "void: this run neither passed nor failed");
+        m.open("div").class("wrong").leaf("strong", "Its figures say nothing, because");
+        list(m, &beside.void);
+        m.close();
+    }
     if let Some(why) = &run.stopped {
         m.open("div").class("wrong").leaf("strong", format_args!("stopped: {why}")).close();
     }
     if !run.violations.is_empty() {
         m.open("div").class("wrong").leaf("strong", "Invariants that did not hold");
-        m.open("ul");
-        for violation in &run.violations {
-            m.leaf("li", violation);
-        }
-        m.close().close();
+        list(m, &run.violations);
+        m.close();
     }
-    tables::verdicts(m, verdicts);
+    if !beside.said.is_empty() {
+        m.leaf("h2", "How it was done");
+        list(m, &beside.said);
+    }
+    // Expectations of a void run were not judged; that is not the same as having none.
+    if beside.void.is_empty() {
+        tables::verdicts(m, verdicts);
+    }
+    m.close();
+}
+
+fn list(m: &mut Markup, all: &[String]) {
+    m.open("ul");
+    for one in all {
+        m.leaf("li", one);
+    }
     m.close();
 }
 

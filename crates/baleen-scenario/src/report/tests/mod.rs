@@ -1,6 +1,7 @@
 //! Pages, drawings and terminals of runs told by hand. With `BALEEN_SAMPLES=DIR` the pages are also written there, to look at.
 
 mod balance;
+mod junit;
 mod sample;
 
 use std::time::Duration;
@@ -24,7 +25,7 @@ fn keep(name: &str, text: &str) {
 }
 
 /// Tags are balanced, nothing is fetched, no number is not one.
-fn check_page(page: &str) {
+pub(crate) fn check_page(page: &str) {
     check_balance(page);
     for bad in ["NaN", "inf ", "\"inf", "http://", "https://", "src=", "@import", "url(http"] {
         let page = page.replace("http://www.w3.org/2000/svg", "");
@@ -34,6 +35,26 @@ fn check_page(page: &str) {
     for block in page.split("<svg").skip(1) {
         let drawn = block.split("</svg>").next().unwrap();
         assert!(!drawn.contains("undefined"));
+    }
+}
+
+#[test]
+fn a_void_run_says_so_above_its_figures() {
+    let (s, run) = sample::sample();
+    let html = html(&s, &run, &[], "again");
+    assert_eq!(html, html_beside(&s, &run, &[], &Beside::default(), "again"));
+    assert!(html.contains("no expectations"));
+    let void = vec!["the <b>generator</b> could not keep up".to_owned()];
+    let said = vec!["killed (crash): SIGKILL; not seen".to_owned()];
+    let page = html_beside(&s, &run, &[], &Beside { void, said }, "again");
+    check_page(&page);
+    let place = |what: &str| page.find(what).unwrap_or_else(|| panic!("{what} is not there"));
+    let figures = place("Who calls whom");
+    assert!(place("void: this run neither passed nor failed") < figures);
+    assert!(place("the &lt;b&gt;generator") < figures);
+    assert!(place("killed (crash): SIGKILL; not seen") < figures);
+    for none in ["no expectations", "expects nothing"] {
+        assert!(html.contains(none) && !page.contains(none), "{none}");
     }
 }
 
