@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: everything with numbers.
 //!
 //! `proxy` compares with other proxies, `instructions` counts instructions, `policy`
-//! those of policy alone, `sim` measures the simulator, `report` renders the last results of `proxy` again. The `child-` verbs are parts that run as processes of their own, so
+//! those of policy alone, `sim` measures the simulator, `load` the load generator, `report` renders the last results of `proxy` again. The `child-` verbs are parts that run as processes of their own, so
 //! that each can be kept on a core.
 
 mod backend;
@@ -9,6 +9,7 @@ mod chart;
 mod client;
 mod hist;
 mod instructions;
+mod load;
 mod loadgen;
 mod peers;
 mod plan;
@@ -24,6 +25,7 @@ mod sys;
 mod targets;
 mod verify;
 
+pub use run::machine;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -43,6 +45,7 @@ pub fn run(mut args: Args) -> Result<()> {
         "instructions" => instructions::run(args),
         "policy" => policy::run(args),
         "sim" => sim::run(args),
+        "load" => load::run(args),
         "report" => {
             args.finish()?;
             let text = fs::read(results_file()).context("no results: run `bench proxy` first")?;
@@ -53,7 +56,7 @@ pub fn run(mut args: Args) -> Result<()> {
         "child-relay" => relay::run(args),
         other => {
             bail!(
-                "no such benchmark: {other:?}; there are proxy, instructions, policy, sim and report"
+                "no such benchmark: {other:?}; there are proxy, instructions, policy, sim, load and report"
             )
         }
     }
@@ -160,12 +163,12 @@ fn parse_peers(named: Option<&str>) -> Result<Vec<Peer>> {
 }
 
 /// The command as it was typed.
-fn shown_command() -> String {
+pub fn shown_command() -> String {
     let args: Vec<String> = std::env::args().skip(1).collect();
     format!("cargo xtask {}", args.join(" "))
 }
 
-fn output_line(program: &str, args: &[&str]) -> String {
+pub fn output_line(program: &str, args: &[&str]) -> String {
     let output = std::process::Command::new(program).args(args).output();
     output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
 }

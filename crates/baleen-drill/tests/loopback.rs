@@ -6,7 +6,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use baleen_drill::backend::{Backend, Params, Running, fnv1a64};
-use baleen_drill::load::{Arrivals, Failure, Load, Outcome, Record, Stop, Summary, Url};
+use baleen_drill::load::{
+    Failure, Follow, Live, Load, Outcome, Pacing, Phase, Record, Stop, Summary, Target, Url,
+};
 
 fn start(params: Params) -> Running {
     Backend::bind(params).expect("bind").spawn().expect("a thread")
@@ -17,13 +19,14 @@ fn time(text: &str) -> baleen_scenario::Distribution {
 }
 
 fn load(addr: SocketAddr, rate: f64, millis: u64) -> Load {
-    Load { rate, duration: Duration::from_millis(millis), ..Load::new(Url::to(addr, "/")) }
+    let duration = Duration::from_millis(millis);
+    Load { pacing: Pacing::poisson(rate), duration, ..Load::new(Url::to(addr, "/")) }
 }
 
 /// Run it and check what holds for every load.
 fn run(load: &Load) -> (Summary, Vec<Record>) {
     let mut records = Vec::new();
-    let summary = load.run(&Stop::new(), |r| records.push(r.clone())).expect("a load");
+    let summary = load.run_with(&Stop::new(), |r| records.push(r.clone())).expect("a load");
     assert_eq!(summary.due, summary.done + summary.failed() + summary.skipped);
     assert_eq!(summary.due, summary.sent + summary.skipped);
     assert_eq!(summary.due, summary.windows.iter().map(|w| w.due).sum::<u64>());
@@ -91,7 +94,7 @@ fn a_full_queue_answers_503_and_a_slot_is_never_lost() {
     let params = Params { time: time("20ms"), slots: 2, queue: 3, ..Params::default() };
     let backend = start(params);
     let load = Load {
-        arrivals: Arrivals::Constant,
+        pacing: Pacing::constant(400.0),
         connections_max: 200,
         ..load(backend.addr(), 400.0, 1000)
     };
@@ -109,7 +112,7 @@ fn a_full_queue_answers_503_and_a_slot_is_never_lost() {
 fn too_few_connections_make_requests_late_and_then_skipped() {
     let backend = start(Params { time: time("30ms"), ..Params::default() });
     let load = Load {
-        arrivals: Arrivals::Constant,
+        pacing: Pacing::constant(500.0),
         connections_max: 2,
         ..load(backend.addr(), 500.0, 600)
     };
@@ -195,7 +198,7 @@ fn interim_responses_and_closed_bodies_are_read() {
 fn a_connection_closed_while_idle_is_not_used_again() {
     // Each answer says keep-alive and closes nevertheless, before the next request is due.
     let addr = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    let load = Load { arrivals: Arrivals::Constant, ..load(addr, 10.0, 500) };
+    let load = Load { pacing: Pacing::constant(10.0), ..load(addr, 10.0, 500) };
     let (summary, _) = run(&load);
     assert_eq!((summary.ok, summary.connections), (5, 5), "{summary:?}");
 }
@@ -350,7 +353,7 @@ fn stopped_early_a_load_ends() {
     let mut seen = 0;
     let load = load(backend.addr(), 200.0, 3_600_000);
     let summary = load
-        .run(&stop, |_| {
+        .run_with(&stop, |_| {
             seen += 1;
             if seen == 20 {
                 stop.stop();
@@ -361,11 +364,142 @@ fn stopped_early_a_load_ends() {
     backend.stop().expect("ends");
 }
 
+/// Several threads count what one would, and their histograms hold every request once.
+#[test]
+fn threads_share_a_load() {
+    let backend = start(Params { time: time("2ms"), ..Params::default() });
+    let phase = |name: &str, from, to| Phase {
+        name: name.to_owned(),
+        from: Duration::from_millis(from),
+        to: Duration::from_millis(to),
+    };
+    let load = Load {
+        pacing: Pacing::constant(1000.0),
+        threads: 3,
+        phases: vec![phase("a", 0, 300), phase("b", 300, 9000)],
+        intervals: true,
+        ..load(backend.addr(), 1.0, 1000)
+    };
+    let (summary, _) = run(&load);
+    let counts = backend.stop().expect("counts");
+    assert_eq!((summary.due, summary.ok, counts.answered), (1000, 1000, 1000));
+    assert_eq!((summary.latency.count(), summary.service.count()), (1000, 1000));
+    assert_eq!((summary.phases[0].due, summary.phases[1].due), (300, 700));
+    let logged: u64 = summary.intervals.iter().flat_map(|i| &i.latency).map(|(_, n)| n).sum();
+    assert_eq!(logged, 1000);
+    assert!(summary.intervals.is_sorted_by_key(|i| i.second));
+    assert!(summary.service.min() >= Some(Duration::from_millis(2)), "{summary:?}");
+    // Each from due is at least as long as the same from sending.
+    assert!(summary.latency.quantile(0.5) >= summary.service.quantile(0.5));
+}
+
+#[test]
+fn a_closed_loop_thinks_between_two_requests() {
+    let backend = start(Params { time: time("5ms"), ..Params::default() });
+    let load = Load {
+        pacing: Pacing::Closed { think: Some(time("20ms")) },
+        connections_max: 4,
+        threads: 2,
+        ..load(backend.addr(), 1.0, 500)
+    };
+    let (summary, records) = {
+        let mut records = Vec::new();
+        let summary = load.run_with(&Stop::new(), |r| records.push(r.clone())).expect("a load");
+        (summary, records)
+    };
+    backend.stop().expect("ends");
+    assert_eq!((summary.ok, summary.connections), (summary.due, 4), "{summary:?}");
+    // Four clients, at least 25 ms for each request: at most 20 each.
+    assert!((4..=80).contains(&summary.due), "{summary:?}");
+    let mut ids: Vec<u64> = records.iter().map(|r| r.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len() as u64, summary.due, "numbers of threads do not meet");
+}
+
+#[test]
+fn tries_are_made_again_and_counted() {
+    let backend = start(Params { error: 1.0, error_status: 503, ..Params::default() });
+    let load = Load { tries: 3, wait: Some(time("1ms")), ..load(backend.addr(), 200.0, 300) };
+    let (summary, records) = run(&load);
+    let counts = backend.stop().expect("counts");
+    assert_eq!((summary.ok, summary.tries), (0, 3 * summary.due));
+    assert_eq!(counts.requests, summary.tries);
+    assert!(records.iter().all(|r| r.tries == 3 && r.latency() >= Duration::from_millis(2)));
+}
+
+#[test]
+fn without_reuse_each_request_has_its_connection() {
+    let backend = start(Params::default());
+    let load = Load { reuse: false, ..load(backend.addr(), 300.0, 300) };
+    let (summary, records) = run(&load);
+    let counts = backend.stop().expect("counts");
+    assert_eq!((summary.ok, summary.connections), (summary.due, summary.due));
+    assert_eq!(counts.connections, summary.due);
+    assert!(records.iter().all(|r| !r.reused));
+}
+
+/// More than sockets take at once, both ways.
+#[test]
+fn long_bodies_go_and_come_whole() {
+    let backend = start(Params { echo: true, ..Params::default() });
+    let body: Vec<u8> = (0..6_000_000u32).map(|n| (n % 251) as u8).collect();
+    let digest = format!(r#""body":{{"bytes":6000000,"fnv1a64":"{:016x}"}}"#, fnv1a64(&body));
+    let mut load = load(backend.addr(), 20.0, 300);
+    load.pacing = Pacing::constant(20.0);
+    load.targets[0].method = "POST".to_owned();
+    load.targets[0].body = body.into();
+    load.targets[0].check.contains = Some(digest.into_bytes());
+    for ids in [true, false] {
+        load.ids = ids;
+        let summary = load.run(&Stop::new()).expect("a load");
+        assert_eq!((summary.ok, summary.due), (6, 6), "{summary:?}");
+    }
+    backend.stop().expect("ends");
+    let large = start(Params { body_bytes: 5_000_000, ..Params::default() });
+    let summary = Load { pacing: Pacing::constant(20.0), ..self::load(large.addr(), 20.0, 300) }
+        .run(&Stop::new());
+    assert_eq!(summary.expect("a load").body_bytes, 6 * 5_000_000);
+    large.stop().expect("ends");
+}
+
+#[test]
+fn whoever_looks_sees_how_far_it_is() {
+    let backend = start(Params::default());
+    let live = Live::new();
+    let load =
+        Load { pacing: Pacing::constant(500.0), threads: 2, ..load(backend.addr(), 1.0, 400) };
+    let follow = Follow { live: Some(&live), ..Follow::default() };
+    let summary = load.follow(&Stop::new(), follow).expect("a load");
+    backend.stop().expect("ends");
+    let seen = live.look();
+    assert_eq!((seen.over, seen.ok, seen.done), (200, 200, 200), "{seen:?}");
+    assert_eq!((seen.in_flight, seen.waiting, seen.recent.count()), (0, 0, 200));
+    assert_eq!(summary.due, 200);
+    assert_eq!(live.look().recent.count(), 0, "each look starts anew");
+}
+
+/// Two targets at two addresses, and connections for one: the kept one makes room for the other.
+#[test]
+fn targets_at_several_addresses_share_the_connections() {
+    let (one, two) = (start(Params::default()), start(Params::default()));
+    let mut load = load(one.addr(), 100.0, 400);
+    load.targets.push(Target::get(Url::to(two.addr(), "/two")));
+    load.connections_max = 1;
+    let (summary, records) = run(&load);
+    let (a, b) = (one.stop().expect("counts"), two.stop().expect("counts"));
+    assert_eq!(a.answered + b.answered, summary.sent);
+    assert!(a.answered > 0 && b.answered > 0, "{summary:?}");
+    let second = records.iter().filter(|r| r.target == 1 && r.sent.is_some()).count() as u64;
+    assert_eq!(b.answered, second);
+    assert_eq!(summary.targets.iter().map(|t| t.due).sum::<u64>(), summary.due);
+}
+
 #[test]
 fn rates_that_make_no_sense_are_refused() {
     let addr = SocketAddr::from(([127, 0, 0, 1], 1));
     for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9] {
-        let e = load(addr, rate, 10).run(&Stop::new(), |_| {}).expect_err("a rate");
+        let e = load(addr, rate, 10).run(&Stop::new()).expect_err("a rate");
         assert_eq!(e.kind(), std::io::ErrorKind::InvalidInput, "{e}");
     }
 }

@@ -3,7 +3,12 @@
 //! Not here: https, user names, fragments. Tested: below.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// Most addresses of a name that are tried, and how long each.
+const TRIED_MAX: usize = 8;
+const TRY: Duration = Duration::from_secs(1);
 
 /// Where a load goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,6 +52,10 @@ impl std::str::FromStr for Url {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Url, UrlError> {
+        if text.starts_with("https://") {
+            let why = "https is not spoken here, only plain HTTP/1.1 (http://)";
+            return Err(UrlError(format!("`{text}`: {why}")));
+        }
         let rest = text
             .strip_prefix("http://")
             .ok_or_else(|| UrlError(format!("`{text}` does not start with http://")))?;
@@ -66,10 +75,17 @@ impl std::str::FromStr for Url {
                 && host.contains(':')
                 && !host.ends_with(']');
         let full = if has_port { host.to_owned() } else { format!("{host}:80") };
-        let addr = full.to_socket_addrs().ok().and_then(|mut found| found.next());
-        let addr = addr.ok_or_else(|| UrlError(format!("`{host}` has no address")))?;
+        let found: Vec<SocketAddr> = full.to_socket_addrs().into_iter().flatten().collect();
+        let addr = choose(&found).ok_or_else(|| UrlError(format!("`{host}` has no address")))?;
         Ok(Url { addr, host: host.to_owned(), path })
     }
+}
+
+/// Of several addresses the first that accepts a connection, for a name such as `localhost` may have one where nobody listens.
+fn choose(found: &[SocketAddr]) -> Option<SocketAddr> {
+    let accepts = |addr: &&SocketAddr| TcpStream::connect_timeout(addr, TRY).is_ok();
+    let many = if found.len() > 1 { &found[..found.len().min(TRIED_MAX)] } else { &[] };
+    many.iter().find(accepts).or(found.first()).copied()
 }
 
 #[cfg(test)]
@@ -85,6 +101,17 @@ mod tests {
         assert_eq!((url.addr.port(), url.path.as_str()), (80, "/"));
         let url: Url = "http://127.0.0.1?q".parse().expect("a url");
         assert_eq!(url.path, "/?q");
+    }
+
+    #[test]
+    fn of_several_addresses_one_that_answers() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let here = listener.local_addr().expect("an address");
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
+        let gone = gone.expect("a free port");
+        assert_eq!(choose(&[gone, here]), Some(here));
+        assert_eq!(choose(&[gone]), Some(gone));
+        assert_eq!(choose(&[]), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-use baleen_drill::load::{Load, Stop, Summary, Url};
+use baleen_drill::load::{Load, Pacing, Stop, Summary, Url};
 use tokio::sync::watch;
 
 use crate::exit::{Exit, Failure};
@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         return unwritten.end();
     }
     let load = Load {
-        rate: RATE,
+        pacing: Pacing::poisson(RATE),
         duration: Duration::from_secs(args.seconds),
         connections_max: 512,
         timeout: TIMEOUT,
@@ -87,7 +87,7 @@ fn perform(
     let mut shown = Ok(());
     std::thread::scope(|scope| {
         let sending = scope.spawn(|| {
-            let summary = load.run(&stop, |record| story::count(board, record));
+            let summary = load.run_with(&stop, |record| story::count(board, record));
             let _ = done.send(());
             summary
         });

@@ -127,17 +127,20 @@ mod tests {
         let board = Mutex::new(Board::default());
         let mut record = Record {
             id: 1,
+            target: 0,
             due: Duration::from_millis(1500),
             sent: Some(Duration::from_millis(1500)),
             head: None,
             end: Duration::from_millis(1600),
             body_bytes: 0,
             outcome: Outcome::Done(200),
+            good: true,
+            tries: 1,
             tag: Some("web-1".to_owned()),
             reused: false,
         };
         count(&board, &record);
-        record.outcome = Outcome::Failed(Failure::Reset);
+        (record.outcome, record.good) = (Outcome::Failed(Failure::Reset), false);
         for id in 2..20 {
             record.id = id;
             count(&board, &record);

@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use baleen_drill::load::Summary;
-use baleen_telemetry::Hist;
 
 use super::children::{Cast, NAMES, TIME};
 use super::look::Seen;
@@ -261,7 +260,7 @@ pub fn closing(summary: &Summary, board: &Board, seen: &Seen, interrupted: bool)
         let (p50, p99) = quantiles(Some(count));
         let _ = writeln!(text, "  {name} answered {:>5}  p50 {p50}  p99 {p99}", count.done);
     }
-    let all: &Hist = &summary.latency;
+    let all = &summary.latency;
     let _ = writeln!(
         text,
         "  altogether p50 {}, p99 {}, from when a request was due to its last byte",
