@@ -32,9 +32,13 @@ mod control;
 mod echo;
 mod state;
 
+pub(crate) use burn::Burners;
+pub(crate) use connection::{FILLER, LOAD_FIELD, LOAD_PATH, gone, read_more};
+pub(crate) use control::decode;
 pub use control::{parse_share, parse_status};
 pub use echo::fnv1a64;
 pub use state::Counts;
+pub(crate) use state::LATENCY_GAIN;
 use state::State;
 
 /// Most threads that burn at once.

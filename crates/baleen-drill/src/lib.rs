@@ -8,7 +8,20 @@
 //! Not here: scenarios, process control, or a proxy. Tested: beside the code and in `tests/`.
 
 pub mod backend;
-
+pub mod caller;
+pub mod cast;
+pub mod conn;
+pub mod descriptors;
+pub mod events;
 pub mod fault;
-
+pub mod guard;
+pub mod inject;
 pub mod load;
+pub mod means;
+pub mod net;
+pub mod process;
+pub mod run;
+pub mod sample;
+pub mod server;
+pub mod stage;
+pub mod workload;

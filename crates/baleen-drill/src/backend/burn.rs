@@ -17,12 +17,12 @@ struct Job {
 }
 
 /// The threads. They end when this is dropped.
-pub(super) struct Burners {
+pub(crate) struct Burners {
     jobs: Sender<Job>,
 }
 
 impl Burners {
-    pub(super) fn start(threads: u32) -> io::Result<Burners> {
+    pub(crate) fn start(threads: u32) -> io::Result<Burners> {
         // Not bounded here: each job holds one of the backend's slots.
         let (jobs, queue) = channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
@@ -34,7 +34,7 @@ impl Burners {
     }
 
     /// Have a thread burn this long. Resolves when it has.
-    pub(super) fn burn(&self, time: Duration) -> oneshot::Receiver<()> {
+    pub(crate) fn burn(&self, time: Duration) -> oneshot::Receiver<()> {
         let (done, burnt) = oneshot::channel();
         // Fails only when all threads have ended; the receiver then resolves at once.
         let _ = self.jobs.send(Job { time, done });

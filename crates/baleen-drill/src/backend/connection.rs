@@ -24,10 +24,10 @@ const READ_BYTES: usize = 16 << 10;
 /// Most bytes kept that came after the request being served.
 const AHEAD_BYTES_MAX: usize = 64 << 10;
 /// Where a proxy that balances by probing asks, and the field that answers.
-const LOAD_PATH: &[u8] = b"/.well-known/baleen-load";
-const LOAD_FIELD: &[u8] = b"baleen-load";
+pub(crate) const LOAD_PATH: &[u8] = b"/.well-known/baleen-load";
+pub(crate) const LOAD_FIELD: &[u8] = b"baleen-load";
 /// The body that is sent, over and over.
-static FILLER: [u8; 64 << 10] = [b'x'; 64 << 10];
+pub(crate) static FILLER: [u8; 64 << 10] = [b'x'; 64 << 10];
 
 pub(super) async fn serve(
     state: Rc<State>,
@@ -302,13 +302,13 @@ async fn decide(
     Answer::of(200, "text/plain", Body::Filler(params.body_bytes))
 }
 
-async fn read_more(stream: &mut TcpStream, buf: &mut Vec<u8>) -> io::Result<usize> {
+pub(crate) async fn read_more(stream: &mut TcpStream, buf: &mut Vec<u8>) -> io::Result<usize> {
     buf.reserve(READ_BYTES);
     stream.read_buf(buf).await
 }
 
 /// Resolves when the downstream leaves. What it sends before that is kept, up to a bound.
-async fn gone(stream: &mut TcpStream, ahead: &mut Vec<u8>) {
+pub(crate) async fn gone(stream: &mut TcpStream, ahead: &mut Vec<u8>) {
     while ahead.len() < AHEAD_BYTES_MAX {
         match read_more(stream, ahead).await {
             Ok(0) | Err(_) => return,

@@ -79,7 +79,7 @@ fn apply(params: &Params, query: &[u8]) -> Result<Params, String> {
 }
 
 /// Percent-decoding. A plus stays a plus, because sums of times have one.
-fn decode(text: &[u8]) -> Result<String, String> {
+pub(crate) fn decode(text: &[u8]) -> Result<String, String> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {

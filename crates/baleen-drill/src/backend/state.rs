@@ -15,7 +15,7 @@ use super::Params;
 use super::burn::Burners;
 
 /// How much the last request counts in the mean of times.
-const LATENCY_GAIN: f64 = 1.0 / 8.0;
+pub(crate) const LATENCY_GAIN: f64 = 1.0 / 8.0;
 
 /// What a backend counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

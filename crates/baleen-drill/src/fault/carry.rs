@@ -12,17 +12,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use baleen_base::{Prng, Tick};
-use baleen_fault::{Exchange, HttpFault, Lane, Out, Toxic};
+use baleen_fault::{Act, Direction, Exchange, Filter, HttpFault, Lane, Out, Toxic};
 use socket2::SockRef;
 use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::http::{Act, Filter};
 use super::link::{Entry, Link, Signal, dial};
 use super::mix;
-use super::spec::{Direction, Kind};
+use super::spec::Kind;
 
 /// Longest sleep; then it is looked again.
 const SLEEP_MAX: Duration = Duration::from_secs(3600);
@@ -233,7 +232,7 @@ impl Connection<'_> {
             let on = entries().filter(move |e| e.spec.direction == way && e.scope.is_on(now));
             let toxic = |e: &Rc<Entry>| match &e.spec.kind {
                 Kind::Bytes(toxic) => Some(toxic.clone()),
-                Kind::Http(_) => None,
+                Kind::Http(_) | Kind::Refuse => None,
             };
             on.filter_map(toxic).collect::<Vec<Toxic>>()
         };
@@ -249,7 +248,7 @@ impl Connection<'_> {
 
     /// Whether a toxic hits this connection: drawn once for each pair, so that it does not change on the way.
     fn hits(&self, entry: &Entry) -> bool {
-        matches!(entry.spec.kind, Kind::Http(_))
+        !matches!(entry.spec.kind, Kind::Bytes(_))
             || entry.scope.hits(&mut Prng::new(mix(self.seed, entry.id)))
     }
 

@@ -1,4 +1,4 @@
-//! A client of the interface: of this fault server, or of a Toxiproxy.
+//! A client of the interface: of this fault server, of a Toxiproxy, or of a proxy's control interface.
 //!
 //! One request, one connection; blocks the thread. Bounds: [`ANSWER_BYTES_MAX`], [`TIMEOUT`] for each step.
 //! Not here: what is asked. Tested: below, and through `baleen fault` in its end-to-end tests.
@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -14,9 +15,11 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// A client of one server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     address: String,
+    /// What is sent as `Authorization`.
+    token: Option<String>,
 }
 
 /// Why there is no answer.
@@ -48,11 +51,17 @@ impl fmt::Display for ClientError {
 impl std::error::Error for ClientError {}
 
 impl Client {
-    /// Of the server at `http://HOST:PORT` or `HOST:PORT`.
+    /// Of the server at `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`.
     #[must_use]
     pub fn new(url: &str) -> Client {
         let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
-        Client { address: address.to_owned() }
+        Client { address: address.to_owned(), token: None }
+    }
+
+    /// The same, with a token for those who ask for one.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Client {
+        Client { token: Some(token.to_owned()), ..self }
     }
 
     /// One request. The answer's JSON; null when it has none.
@@ -80,16 +89,33 @@ impl Client {
     }
 
     fn exchange(&self, method: &str, path: &str, body: Option<&Value>) -> io::Result<String> {
+        if let Some(at) = self.address.strip_prefix("unix:") {
+            let stream = UnixStream::connect(at)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.set_write_timeout(Some(TIMEOUT))?;
+            return self.over(stream, "localhost", (method, path, body));
+        }
         let none = || io::Error::other("that name has no address");
         let to = self.address.to_socket_addrs()?.next().ok_or_else(none)?;
-        let mut stream = TcpStream::connect_timeout(&to, TIMEOUT)?;
+        let stream = TcpStream::connect_timeout(&to, TIMEOUT)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
+        self.over(stream, &self.address, (method, path, body))
+    }
+
+    fn over(
+        &self,
+        mut stream: impl Read + Write,
+        host: &str,
+        (method, path, body): (&str, &str, Option<&Value>),
+    ) -> io::Result<String> {
+        let token = self.token.iter().map(|t| format!("Authorization: Bearer {t}\r\n"));
+        let token: String = token.collect();
         let body = body.map(Value::to_string).unwrap_or_default();
-        let (host, length) = (&self.address, body.len());
+        let length = body.len();
         // HTTP/1.0: no answer in chunks.
         let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: baleen\r\n\
+            "{method} {path} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: baleen\r\n{token}\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes())?;

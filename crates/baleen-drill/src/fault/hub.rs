@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::rc::Rc;
 
+use baleen_fault::Direction;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::link::Link;
 use super::refusal::Refusal;
-use super::spec::{self, Direction, ProxySpec};
+use super::spec::{self, ProxySpec};
 use super::{PROXIES_MAX, Shared, TOXICS_MAX};
 
 /// All proxies.

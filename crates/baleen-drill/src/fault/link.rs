@@ -2,7 +2,8 @@
 //!
 //! A port that was had once is kept while the proxy is disabled or refuses, without listening: who connects is refused by the
 //! kernel, and nobody else gets the port meanwhile. When the upstream refuses a connection, the client is reset, and nothing is
-//! taken until the upstream is seen to accept again, which is looked at every [`LOOK_EVERY`].
+//! taken until the upstream is seen to accept again, which is looked at every [`LOOK_EVERY`]. While a `refuse` toxic is on, the
+//! port is as if disabled, and what is connected goes on.
 //!
 //! Bounds: `PROXIES_MAX`, `TOXICS_MAX`, `Params::connections_max`. Not here: bytes (`carry.rs`). Tested: in `tests/fault/`.
 
@@ -13,7 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use baleen_base::Tick;
-use baleen_fault::{Scope, Script};
+use baleen_fault::{Direction, Scope, Script};
 use serde_json::{Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
@@ -22,7 +23,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::refusal::Refusal;
-use super::spec::{Direction, Kind, Only, ProxySpec, ToxicSpec};
+use super::spec::{Kind, Only, ProxySpec, ToxicSpec};
 use super::{Listening, Shared, TOXICS_MAX, carry, mix};
 
 /// How often an upstream that refused is looked at.
@@ -31,6 +32,8 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const BACKLOG: i32 = 1024;
+/// A `refuse` toxic ends so much later than it is said to, at least.
+const GATE_SLACK: Duration = Duration::from_millis(1);
 /// Wait after a failed accept: most likely no descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -68,6 +71,10 @@ struct State {
     port: Option<Rc<Socket>>,
     /// What accepts, or what looks whether the upstream accepts.
     task: Option<AbortHandle>,
+    /// A `refuse` toxic is on: it does not listen.
+    barred: bool,
+    /// What looks again when a `refuse` toxic begins or ends by itself.
+    gate: Option<AbortHandle>,
     toxics: Vec<Rc<Entry>>,
     /// Connections and toxics so far.
     connections: u64,
@@ -156,13 +163,16 @@ impl Link {
                 enabled: false,
                 port: None,
                 task: None,
+                barred: false,
+                gate: None,
                 toxics: Vec::new(),
                 connections: 0,
                 toxics_made: 0,
             }),
         };
+        let link = Rc::new(link);
         link.set_toxics(spec.toxics.as_deref().unwrap_or_default());
-        Rc::new(link)
+        link
     }
 
     pub(super) fn listening(&self) -> Listening {
@@ -217,15 +227,23 @@ impl Link {
             let mut state = self.state.borrow_mut();
             (state.port, state.listen) = (Some(socket), address.to_string());
         }
-        self.open().map_err(|e| Refusal::listen(&self.state.borrow().listen, "bind", &e))?;
-        self.state.borrow_mut().enabled = true;
+        let barred = self.is_barred();
+        if !barred {
+            self.open().map_err(|e| Refusal::listen(&self.state.borrow().listen, "bind", &e))?;
+        }
+        {
+            let mut state = self.state.borrow_mut();
+            (state.enabled, state.barred) = (true, barred);
+        }
+        self.look_at_gate();
         Ok(())
     }
 
     /// Take no more connections, and close those that are there. The port is kept.
-    pub(super) fn stop(&self) {
+    pub(super) fn stop(self: &Rc<Link>) {
         self.close();
         self.state.borrow_mut().enabled = false;
+        self.look_at_gate();
         self.signal.send_modify(|s| s.run += 1);
     }
 
@@ -282,6 +300,45 @@ impl Link {
         if let Some(socket) = &state.port {
             // Linux takes a listening socket back to one that is only bound, and refuses who waited.
             let _ = socket.shutdown(Shutdown::Read);
+        }
+    }
+
+    /// Whether a `refuse` toxic is on.
+    fn is_barred(&self) -> bool {
+        let now = self.shared.now();
+        let refuses = |e: &Rc<Entry>| e.spec.kind == Kind::Refuse && e.scope.is_on(now);
+        self.state.borrow().toxics.iter().any(refuses)
+    }
+
+    /// Listen, or not, as `refuse` toxics say now; and look again when that changes by itself.
+    fn look_at_gate(self: &Rc<Link>) {
+        let barred = self.is_barred();
+        let (enabled, was) = {
+            let mut state = self.state.borrow_mut();
+            (state.enabled, std::mem::replace(&mut state.barred, barred))
+        };
+        if enabled && barred && !was {
+            self.close();
+        } else if enabled && was && !barred {
+            // It was had before and is bound: listening again can't fail for want of the port.
+            let _ = self.open();
+        }
+        let now = self.shared.now();
+        let mut state = self.state.borrow_mut();
+        let refuses = state.toxics.iter().filter(|e| e.spec.kind == Kind::Refuse);
+        let next = refuses.filter_map(|e| e.scope.next_change(now)).min().filter(|_| enabled);
+        let next = next.map(|at| {
+            let link = Rc::clone(self);
+            // A little later, so that it is not before on another clock.
+            let wait = Duration::from_nanos(at.nanos_since(now)) + GATE_SLACK;
+            tokio::task::spawn_local(async move {
+                sleep(wait).await;
+                link.look_at_gate();
+            })
+            .abort_handle()
+        });
+        if let Some(old) = std::mem::replace(&mut state.gate, next) {
+            old.abort();
         }
     }
 
@@ -374,7 +431,7 @@ impl Link {
             scope.to = spec.for_ms.map_or(Tick::NEVER, long);
         }
         let script = match (&spec.kind, old) {
-            (Kind::Bytes(_), _) => None,
+            (Kind::Bytes(_) | Kind::Refuse, _) => None,
             (Kind::Http(_), Some(old)) if old.same_rule(&spec) => old.script.clone(),
             (Kind::Http(rule), _) => {
                 let script = rule.script(scope.share_ppm, mix(self.seed(), id));
@@ -384,12 +441,13 @@ impl Link {
         Rc::new(Entry { id, spec, scope, script })
     }
 
-    fn changed(&self) {
+    fn changed(self: &Rc<Link>) {
         self.signal.send_modify(|s| s.toxics += 1);
+        self.look_at_gate();
     }
 
     /// These instead of those there are.
-    pub(super) fn set_toxics(&self, specs: &[ToxicSpec]) {
+    pub(super) fn set_toxics(self: &Rc<Link>, specs: &[ToxicSpec]) {
         let entries = specs.iter().map(|spec| self.entry(spec.clone(), None)).collect();
         self.state.borrow_mut().toxics = entries;
         self.changed();
@@ -419,7 +477,11 @@ impl Link {
     }
 
     /// Change a toxic, and renew its lease.
-    pub(super) fn change_toxic(&self, name: &str, change: Value) -> Result<Value, Refusal> {
+    pub(super) fn change_toxic(
+        self: &Rc<Link>,
+        name: &str,
+        change: Value,
+    ) -> Result<Value, Refusal> {
         let old = self.toxic(name)?;
         let entry = self.entry(old.spec.changed(change)?, Some(&old));
         let shown = entry.spec.json();
@@ -432,7 +494,7 @@ impl Link {
         Ok(shown)
     }
 
-    pub(super) fn remove_toxic(&self, name: &str) -> Result<(), Refusal> {
+    pub(super) fn remove_toxic(self: &Rc<Link>, name: &str) -> Result<(), Refusal> {
         let gone = self.toxic(name)?;
         self.state.borrow_mut().toxics.retain(|e| e.id != gone.id);
         self.changed();

@@ -15,7 +15,7 @@
 //! | `carry` | one connection: two sockets, two lanes |
 //! | `client` | a client of it, or of a Toxiproxy |
 //! | `spec`, `refusal` | JSON read and written; refusals |
-//! | `http`, `rules` | faults of HTTP exchanges on a connection |
+//! | `rules` | what `http` toxics say of exchanges |
 //!
 //! Bounds: [`PROXIES_MAX`], [`TOXICS_MAX`] for each, [`Params::connections_max`] (one more is reset), what a lane holds back
 //! (`baleen_fault::LANE_BYTES_MAX`, twice for each connection), and those in `serve`.
@@ -24,7 +24,6 @@
 mod api;
 mod carry;
 mod client;
-mod http;
 mod hub;
 mod link;
 mod refusal;
@@ -47,6 +46,7 @@ use tokio::task::LocalSet;
 pub use client::{Client, ClientError};
 use hub::Hub;
 use spec::ProxySpec;
+pub use spec::{Effect, read_effect};
 
 /// Most proxies.
 pub const PROXIES_MAX: usize = 1024;

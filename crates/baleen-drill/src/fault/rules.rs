@@ -1,6 +1,6 @@
 //! The attributes of an `http` toxic.
 //!
-//! Not here: exchanges (`http.rs`), when a rule fits (`baleen_fault::Script`). Tested: below.
+//! Not here: exchanges (`baleen_fault::Filter`), when a rule fits (`baleen_fault::Script`). Tested: below.
 
 use std::time::Duration;
 
@@ -60,16 +60,20 @@ impl Rule {
         })
     }
 
-    /// A machine that decides for this share of exchanges. Whether it is on at all is for others to say.
-    pub(super) fn script(&self, share_ppm: u32, seed: u64) -> Script {
-        let rule = HttpRule {
+    /// The rule, for this share of exchanges. Whether it is on at all is for others to say.
+    pub(super) fn rule(&self, share_ppm: u32) -> HttpRule {
+        HttpRule {
             fault: self.fault,
             scope: Scope { share_ppm, ..Scope::always(Tick::ZERO) },
             path: self.path.clone(),
             header: self.header.clone(),
             first: self.first,
-        };
-        Script::new(vec![rule], seed)
+        }
+    }
+
+    /// A machine that decides by it.
+    pub(super) fn script(&self, share_ppm: u32, seed: u64) -> Script {
+        Script::new(vec![self.rule(share_ppm)], seed)
     }
 }
 

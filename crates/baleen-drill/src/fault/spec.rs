@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use baleen_base::Tick;
-use baleen_fault::{Scope, Times, Toxic};
+use baleen_fault::{Direction, HttpRule, Scope, Times, Toxic};
 use baleen_scenario::Distribution;
 use serde_json::{Map, Value, json};
 
@@ -20,15 +20,6 @@ use super::rules::Rule;
 const TEXT_BYTES_MAX: usize = 512;
 /// A share of 1.
 const WHOLE_PPM: u32 = 1_000_000;
-
-/// Which way bytes go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Direction {
-    /// From the client to the upstream.
-    Up = 0,
-    /// And back.
-    Down = 1,
-}
 
 /// Which connections a toxic is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +36,19 @@ pub(super) enum Only {
 pub(super) enum Kind {
     Bytes(Toxic),
     Http(Rule),
+    /// The port does not listen; connections that stand go on.
+    Refuse,
+}
+
+/// The same, for others that inject faults.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// On bytes.
+    Bytes(Toxic),
+    /// On HTTP exchanges; always on, for all of what fits.
+    Http(HttpRule),
+    /// New connections are refused.
+    Refuse,
 }
 
 /// A toxic as it was asked for.
@@ -217,6 +221,9 @@ impl ToxicSpec {
         let blank = blank(&type_name).ok_or(Refusal::TYPE)?;
         let attributes = merged(&type_name, blank, fields.take("attributes"))?;
         let kind = kind(&type_name, &attributes)?;
+        if kind == Kind::Refuse && (toxicity != 1.0 || only == Only::Established) {
+            return Err(bad("`refuse` is for all connections that come"));
+        }
         Ok(ToxicSpec {
             name,
             type_name,
@@ -239,8 +246,12 @@ impl ToxicSpec {
         let attributes = merged(&self.type_name, self.attributes.clone(), given)?;
         let same = attributes == self.attributes;
         let kind = if same { self.kind.clone() } else { kind(&self.type_name, &attributes)? };
+        let toxicity = fields.share("toxicity")?.unwrap_or(self.toxicity);
+        if kind == Kind::Refuse && toxicity != 1.0 {
+            return Err(bad("`refuse` is for all connections that come"));
+        }
         Ok(ToxicSpec {
-            toxicity: fields.share("toxicity")?.unwrap_or(self.toxicity),
+            toxicity,
             for_ms: fields.millis("for_ms")?.or(self.for_ms),
             lease_ms: fields.millis("lease_ms")?.or(self.lease_ms),
             attributes,
@@ -282,6 +293,30 @@ impl ToxicSpec {
     }
 }
 
+/// What a toxic of this type does, with attributes that are all there: what is not given has its default.
+///
+/// # Errors
+/// In words: an unknown type, an attribute that the type does not have, a value that makes no sense.
+pub fn read_effect(
+    type_name: &str,
+    attributes: Option<Value>,
+) -> Result<(Effect, Map<String, Value>), String> {
+    let types = || TYPES.map(|t| t.0).join(", ");
+    let blank =
+        blank(type_name).ok_or_else(|| format!("no type `{type_name}`; there are: {}", types()))?;
+    let plain = |refusal: Refusal| {
+        let said = refusal.message.strip_prefix("bad request body: ").map(str::to_owned);
+        said.unwrap_or_else(|| refusal.message.into_owned())
+    };
+    let attributes = merged(type_name, blank, attributes).map_err(plain)?;
+    let effect = match kind(type_name, &attributes).map_err(plain)? {
+        Kind::Bytes(toxic) => Effect::Bytes(toxic),
+        Kind::Http(rule) => Effect::Http(rule.rule(WHOLE_PPM)),
+        Kind::Refuse => Effect::Refuse,
+    };
+    Ok((effect, attributes))
+}
+
 /// Whole numbers without a point, as Toxiproxy writes them.
 fn number(n: f64) -> Value {
     if n.fract() == 0.0 && n.abs() < 1e15 { json!(n as i64) } else { json!(n) }
@@ -306,37 +341,43 @@ enum Form {
     Maybe,
 }
 
+use Form::{Maybe, Share, Text, Whole};
+
+/// A type, its attributes, and whether it is Toxiproxy's.
+type Type = (&'static str, &'static [(&'static str, Form)], bool);
+
+const TYPES: [Type; 15] = [
+    ("noop", &[], true),
+    ("latency", &[("latency", Whole), ("jitter", Whole)], true),
+    ("bandwidth", &[("rate", Whole)], true),
+    ("slow_close", &[("delay", Whole)], true),
+    ("timeout", &[("timeout", Whole)], true),
+    ("reset_peer", &[("timeout", Whole)], true),
+    ("slicer", &[("average_size", Whole), ("size_variation", Whole), ("delay", Whole)], true),
+    ("limit_data", &[("bytes", Whole)], true),
+    ("packet_loss", &[("loss_rate", Share(100)), ("correlation", Share(0))], true),
+    ("silent", &[("after", Whole)], false),
+    ("refuse", &[], false),
+    ("stall", &[("bytes", Whole)], false),
+    ("corrupt", &[("share", Share(0))], false),
+    ("delay", &[("distribution", Text)], false),
+    ("http", &HTTP, false),
+];
+
+const HTTP: [(&str, Form); 8] = [
+    ("status", Maybe),
+    ("retry_after", Maybe),
+    ("delay", Maybe),
+    ("cut", Maybe),
+    ("length", Maybe),
+    ("first", Maybe),
+    ("path", Text),
+    ("header", Text),
+];
+
 /// The attributes of a type, and whether it is Toxiproxy's.
 fn attributes(type_name: &str) -> Option<(&'static [(&'static str, Form)], bool)> {
-    use Form::{Maybe, Share, Text, Whole};
-    Some(match type_name {
-        "noop" => (&[], true),
-        "latency" => (&[("latency", Whole), ("jitter", Whole)], true),
-        "bandwidth" => (&[("rate", Whole)], true),
-        "slow_close" => (&[("delay", Whole)], true),
-        "timeout" | "reset_peer" => (&[("timeout", Whole)], true),
-        "slicer" => (&[("average_size", Whole), ("size_variation", Whole), ("delay", Whole)], true),
-        "limit_data" => (&[("bytes", Whole)], true),
-        "packet_loss" => (&[("loss_rate", Share(100)), ("correlation", Share(0))], true),
-        "silent" => (&[("after", Whole)], false),
-        "stall" => (&[("bytes", Whole)], false),
-        "corrupt" => (&[("share", Share(0))], false),
-        "delay" => (&[("distribution", Text)], false),
-        "http" => (
-            &[
-                ("status", Maybe),
-                ("retry_after", Maybe),
-                ("delay", Maybe),
-                ("cut", Maybe),
-                ("length", Maybe),
-                ("first", Maybe),
-                ("path", Text),
-                ("header", Text),
-            ],
-            false,
-        ),
-        _ => return None,
-    })
+    TYPES.iter().find(|t| t.0 == type_name).map(|t| (t.1, t.2))
 }
 
 /// A type's attributes before any is given.
@@ -425,6 +466,7 @@ fn kind(type_name: &str, attributes: &Map<String, Value>) -> Result<Kind, Refusa
                 text.parse().map_err(|e| bad(format_args!("`distribution`: {e}")))?;
             Toxic::Delay(Times::new(move |rng| times.sample(rng)))
         }
+        "refuse" => return Ok(Kind::Refuse),
         "http" => return Rule::read(attributes).map(Kind::Http).map_err(bad),
         _ => return Err(Refusal::TYPE),
     }))

@@ -83,6 +83,43 @@ fn new_connections_hang_while_established_ones_work() {
 }
 
 #[test]
+fn new_connections_are_refused_while_established_ones_work() {
+    let (faults, up) = (Faults::start(), Echo::start());
+    let addr = faults.proxy("a", up.addr, json!([]));
+    let refused = || {
+        let tried = std::net::TcpStream::connect_timeout(&addr, LONG);
+        matches!(tried, Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused)
+    };
+    let mut old = connect(addr);
+    echo(&mut old, b"before").expect("an echo");
+    let mut waiting = connect(addr);
+    faults.toxic("a", &json!({"type": "refuse"}));
+    assert!(refused());
+    echo(&mut old, b"it stands").expect("an echo");
+    echo(&mut waiting, b"it stands, too").expect("an echo");
+    faults.heal("a", "refuse_downstream");
+    echo(&mut connect(addr), b"new").expect("an echo");
+    // Without a renewal it ends by itself; with another reason it goes on.
+    faults.toxic("a", &json!({"type": "refuse", "name": "short", "lease_ms": 100}));
+    faults.toxic("a", &json!({"type": "refuse", "name": "long"}));
+    let gone = || faults.get("/proxies/a/toxics/short").0 == 404;
+    until("the lease is over", gone);
+    assert!(refused());
+    faults.heal("a", "long");
+    faults.toxic("a", &json!({"type": "refuse", "for_ms": 100}));
+    assert!(refused());
+    until("it ends", || !refused());
+    echo(&mut old, b"still").expect("an echo");
+    // It is there from the first moment on; it does not go by share.
+    let closed = faults.proxy("b", up.addr, json!([{"type": "refuse"}]));
+    assert!(std::net::TcpStream::connect_timeout(&closed, LONG).is_err());
+    let half = json!({"type": "refuse", "name": "half", "toxicity": 0.5});
+    assert_eq!(faults.ask("POST", "/proxies/b/toxics", &half).0, 400);
+    assert_eq!(faults.ask("POST", "/reset", &Value::Null).0, 204);
+    echo(&mut connect(closed), b"open").expect("an echo");
+}
+
+#[test]
 fn a_timeout_closes_when_it_is_over_and_when_it_goes() {
     let (faults, up) = (Faults::start(), Echo::start());
     let addr = faults.proxy("a", up.addr, json!([]));

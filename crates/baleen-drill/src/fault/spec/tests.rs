@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use baleen_fault::{Lane, Out};
+
 use super::*;
 
 fn toxic(value: Value) -> Result<ToxicSpec, Refusal> {
@@ -11,7 +13,7 @@ fn toxic(value: Value) -> Result<ToxicSpec, Refusal> {
 fn bytes(value: Value) -> Toxic {
     match toxic(value).expect("a toxic").kind {
         Kind::Bytes(toxic) => toxic,
-        Kind::Http(rule) => panic!("{rule:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -124,4 +126,36 @@ proptest! {
             prop_assert_eq!(ToxicSpec::read(read.json()).map(|r| r.json()), Ok(read.json()));
         }
     }
+}
+
+/// The largest and the least numbers of every type go through a lane.
+#[test]
+fn numbers_of_any_size_are_harmless() {
+    let http = ["status", "delay", "cut", "length"];
+    for (type_name, list, _) in TYPES {
+        for number in [json!(i64::MAX), json!(i64::MIN), json!(0)] {
+            let numbers = list.iter().filter(|(_, form)| *form != Form::Text);
+            let all: Map<String, Value> =
+                numbers.map(|(name, _)| ((*name).to_owned(), number.clone())).collect();
+            let Ok((Effect::Bytes(toxic), _)) = read_effect(type_name, Some(all.into())) else {
+                assert!(["http", "delay", "refuse"].contains(&type_name), "{type_name} {number}");
+                continue;
+            };
+            let mut lane = Lane::new(Tick::ZERO, 7);
+            lane.set(Tick::ZERO, &[toxic]);
+            lane.push(Tick::ZERO, &[0; 100]);
+            lane.end(Tick::ZERO);
+            for now in [Tick::ZERO, Tick::from_millis(1), Tick::NEVER] {
+                while !matches!(lane.poll(now), Out::Wait(_) | Out::Idle) {}
+            }
+        }
+    }
+    for name in http {
+        for number in [i64::MAX, i64::MIN] {
+            let one = json!({ name: number });
+            let read = read_effect("http", Some(one));
+            assert!(matches!(read, Err(_) | Ok((Effect::Http(_), _))), "{name}");
+        }
+    }
+    assert!(read_effect("slow", None).expect_err("unknown").contains("there are: noop, latency"));
 }
