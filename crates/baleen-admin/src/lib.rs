@@ -1,4 +1,4 @@
-//! The admin server: read-only views of a running process over HTTP.
+//! The admin server: read-only views of a running process over HTTP; and, apart from it, the control interface.
 //!
 //! What: [`Admin`], a small HTTP/1.1 server, and [`Views`], the one trait through which it sees the rest; [`process()`], which
 //! reads `/proc`. Pages: `/metrics`, `/healthz`, `/readyz`, `/clusters`, `/recording?worker=N`, and `/` which lists them.
@@ -6,10 +6,14 @@
 //! Why so narrow: whoever reaches this port can look, and can do nothing else. A connection carries one request and is closed;
 //! connections, heads and times are bounded in `server.rs`.
 //!
-//! Not here: anything that changes state; where the numbers come from (the program that wires them).
+//! [`control`] is the one module that changes anything: it listens elsewhere, is off by default, and sees one narrow trait of
+//! its own.
 //!
-//! Tested: `tests/admin.rs`, over real loopback sockets; beside the code.
+//! Not here: where the numbers come from and who injects faults (the program that wires them).
+//!
+//! Tested: `tests/admin.rs`, `tests/control.rs`, over real loopback sockets; beside the code.
 
+pub mod control;
 mod pages;
 mod process;
 mod server;

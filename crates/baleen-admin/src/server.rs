@@ -1,8 +1,8 @@
-//! Connections of the admin server, and their bounds.
+//! Connections of the admin server, and their bounds; those of the control interface are served by the same.
 //!
 //! Each connection carries one request and is then closed. Bounds: [`CONNECTIONS_MAX`] at once (further ones wait unaccepted),
 //! [`HEAD_BYTES_MAX`] of head (431 beyond), [`HEAD_TIMEOUT`] for a whole head, [`WHOLE_TIMEOUT`] from accept to the last byte.
-//! So nobody holds a place for longer than that, whether they send slowly or read slowly. Request bodies are never read.
+//! So nobody holds a place for longer than that, whether they send slowly or read slowly. Request bodies are read by the control interface only.
 //!
 //! Not here: pages (`pages.rs`). Tested: `tests/admin.rs`.
 
@@ -17,6 +17,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -34,7 +35,7 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// From accept to the last byte of the response.
 pub const WHOLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Wait after a failed accept: most likely no file descriptor is left, and asking again at once would spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The address could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +107,11 @@ impl Admin {
 }
 
 /// One connection: one request, one answer. What goes wrong on it is the client's business alone.
-async fn connection(stream: TcpStream, router: Router, _place: OwnedSemaphorePermit) {
+pub(crate) async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    _place: OwnedSemaphorePermit,
+) {
     let answer = http1::Builder::new()
         .keep_alive(false)
         .timer(TokioTimer::new())

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use baleen_policy::params::{CLUSTERS_MAX, ClusterParams, Peer, ROUTES_MAX, RouteParams};
 
 use crate::cluster::{self, ClusterLayer};
+use crate::control::{self, Control, ReadControl};
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::endpoint::Endpoint;
 use crate::files::{Files, Together};
@@ -39,6 +40,8 @@ pub struct Config {
     pub workers: Option<u16>,
     /// Where the admin server listens; absent when it is off.
     pub admin: Option<SocketAddr>,
+    /// Where faults are asked for; absent when it is off.
+    pub control: Option<Control>,
     /// Where connections are accepted; at least one.
     pub listeners: Vec<Listener>,
     /// The folder of the files namer, if there is one.
@@ -179,6 +182,7 @@ pub(crate) struct Draft {
     pub(crate) zone: Option<At<String>>,
     pub(crate) peers: Option<At<Peer>>,
     pub(crate) admin: Option<At<Option<SocketAddr>>>,
+    pub(crate) control: ReadControl,
     pub(crate) listeners: Vec<ReadListener>,
     pub(crate) services_dir: Option<At<PathBuf>>,
     pub(crate) recorder_entries: Option<usize>,
@@ -246,16 +250,14 @@ pub(crate) fn read(
 ) -> Option<Config> {
     let mut r = Reader::new(&keys::ROOT, table, asked.root, None, findings);
     let zone = r.text("zone", number::zone);
-    let peers = match r.table("peers") {
-        Some((def, table, place)) => read_peers(def, table, place, r.findings),
-        None => None,
-    };
+    let found = r.table("peers");
+    let peers = found.and_then(|(def, table, place)| read_peers(def, table, place, r.findings));
     let workers = r.integer("workers").map(|at| at.value);
     let _ = r.entry("include");
-    let admin = match r.table("admin") {
-        Some((def, table, place)) => read_admin(def, table, place, r.findings),
-        None => None,
-    };
+    let found = r.table("admin");
+    let admin = found.and_then(|(def, table, place)| read_admin(def, table, place, r.findings));
+    let found = r.table("control");
+    let control = found.map(|(def, table, place)| control::read(def, table, place, r.findings));
     let listeners = r.tables("listener");
     let listeners: Vec<_> = listeners
         .into_iter()
@@ -265,14 +267,12 @@ pub(crate) fn read(
     let empty = |e: &Entry| matches!(&e.node.value, Value::Array(items) if items.is_empty());
     let no_listener = has("listener").is_none_or(empty);
     let listeners_whole = !listeners.is_empty() && listeners.iter().all(Option::is_some);
-    let services_dir = match r.table("namer") {
-        Some((def, table, place)) => read_namer(def, table, place, r.findings),
-        None => None,
-    };
-    let recorder_entries = match r.table("recorder") {
-        Some((def, table, place)) => read_recorder(def, table, place, r.findings),
-        None => None,
-    };
+    let found = r.table("namer");
+    let services_dir =
+        found.and_then(|(def, table, place)| read_namer(def, table, place, r.findings));
+    let found = r.table("recorder");
+    let recorder_entries =
+        found.and_then(|(def, table, place)| read_recorder(def, table, place, r.findings));
     let (mut route, mut routes) = match r.table("route") {
         Some(found) => read_routes(found, r.findings),
         None => Default::default(),
@@ -294,6 +294,7 @@ pub(crate) fn read(
         listeners_whole: listeners_whole && !asked.mesh,
         has_namer: has("namer").is_some() || asked.mesh,
         admin,
+        control: control.unwrap_or_default(),
         listeners,
         services_dir,
         recorder_entries,
@@ -332,6 +333,7 @@ fn finish(draft: Draft, workers: Option<u16>, files: Vec<PathBuf>) -> Config {
     Config {
         workers,
         admin: draft.admin.as_ref().map_or(default_admin, |at| at.value),
+        control: draft.control.control(),
         services_dir: draft.services_dir.as_ref().map(|at| at.value.clone()),
         recorder_entries: draft.recorder_entries.unwrap_or(RECORDER_ENTRIES),
         files,

@@ -13,6 +13,7 @@
 mod checks;
 mod cluster;
 mod config;
+mod control;
 mod degraded;
 mod diagnostic;
 mod endpoint;
@@ -42,6 +43,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use config::Config;
+pub use control::{Control, ControlListen, Secret};
 pub use diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Related, Severity};
 pub use endpoint::{
     ENDPOINTS_MAX, Endpoint, LineError, WEIGHT_MAX, parse_endpoint, parse_services,

@@ -8,12 +8,14 @@
 //! Not here: which one is used next (policy). Tested: below and in `tests/`.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use baleen_base::ConnId;
+use baleen_base::{ConnId, Tick};
 use tokio::net::TcpStream;
 
+use crate::inject::carry::Carried;
 use crate::io::{self, Want};
 
 enum State {
@@ -26,6 +28,9 @@ struct Slot {
     generation: u32,
     state: State,
     waker: Waker,
+    born: Tick,
+    /// A task carries it, because of a fault.
+    carried: Option<Rc<Carried>>,
 }
 
 /// All of one worker.
@@ -108,15 +113,17 @@ impl Conns {
     }
 
     /// An id for a connection that was just made and is in use.
-    pub fn open(&mut self) -> ConnId {
+    pub fn open(&mut self, now: Tick) -> ConnId {
         let slot = self.free.pop().unwrap_or_else(|| {
             let slot = self.slots.len() as u32;
             let waker = Arc::new(SlotWaker { slot, stirred: Arc::clone(&self.stirred) });
-            self.slots.push(Slot { generation: 0, state: State::Free, waker: Waker::from(waker) });
+            let (state, waker) = (State::Free, Waker::from(waker));
+            self.slots.push(Slot { generation: 0, state, waker, born: now, carried: None });
             slot
         });
         let entry = &mut self.slots[slot as usize];
         entry.state = State::InUse;
+        entry.born = now;
         ConnId { slot, generation: entry.generation }
     }
 
@@ -161,9 +168,25 @@ impl Conns {
             return false;
         }
         slot.state = State::Free;
+        if let Some(carried) = slot.carried.take() {
+            carried.close();
+        }
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.slot);
         true
+    }
+
+    /// When it was made, and who carries it.
+    pub fn known(&mut self, id: ConnId) -> Option<(Tick, Option<Rc<Carried>>)> {
+        self.slot(id).map(|slot| (slot.born, slot.carried.clone()))
+    }
+
+    /// A task carries it from now on.
+    pub fn carry(&mut self, id: ConnId, carried: Rc<Carried>) {
+        match self.slot(id) {
+            Some(slot) => slot.carried = Some(carried),
+            None => carried.close(),
+        }
     }
 
     /// Look at an idle connection that stirred. `Some` when it is gone; its id is free then.
@@ -206,7 +229,7 @@ mod tests {
             for speaks in [false, true] {
                 let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
                 let (mut peer, _) = listener.accept().unwrap();
-                let id = conns.open();
+                let id = conns.open(Tick::ZERO);
                 assert_eq!(conns.check_in(id, stream), Quiet::Yes);
                 let stream = conns.check_out(id).unwrap();
                 assert_eq!(conns.check_in(id, stream), Quiet::Yes);

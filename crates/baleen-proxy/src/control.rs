@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::directory::Directory;
+use crate::inject::FaultSet;
 use crate::worker::Command;
 
 /// Reports and requests that wait for the control thread.
@@ -33,6 +34,8 @@ pub(crate) enum ToControl {
     Apply(ClusterId, Arc<EndpointSet>),
     /// A target.
     Bind(TargetId, Option<Arc<Target>>),
+    /// Faults that are asked for.
+    Faults(FaultSet, SyncSender<WorkerId>),
     /// Settings.
     Reconfigure(Arc<Params>),
     /// Names and addresses.
@@ -102,6 +105,9 @@ impl Control {
             ToControl::Reconfigure(params) => {
                 self.with(|fleet, cx| fleet.reconfigure(cx, &params));
                 self.tell_all(|| Command::Reconfigure(Arc::clone(&params)));
+            }
+            ToControl::Faults(set, done) => {
+                self.tell_all(|| Command::Faults(Arc::clone(&set), done.clone()));
             }
             ToControl::Directory(directory) => {
                 self.tell_all(|| Command::Directory(Arc::clone(&directory)));

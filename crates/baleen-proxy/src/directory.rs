@@ -156,6 +156,18 @@ impl Directory {
         own.unwrap_or_else(|| &DEFAULT)
     }
 
+    /// The clusters' names.
+    pub fn clusters(&self) -> impl Iterator<Item = &str> {
+        (0..self.clusters.len()).filter_map(|i| Some(&**self.clusters.get(i)?))
+    }
+
+    /// Whether any cluster has had an endpoint of this address.
+    #[must_use]
+    pub fn has_address(&self, address: SocketAddr) -> bool {
+        let known = |i| self.endpoints.get(i).is_some_and(|a| a.addr == address);
+        (0..self.endpoints.len()).any(known)
+    }
+
     /// All names and what they are bound to, in no order.
     pub fn names(&self) -> impl Iterator<Item = (&str, Binding)> {
         self.names.iter().map(|(name, binding)| (&**name, *binding))

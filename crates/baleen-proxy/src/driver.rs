@@ -32,6 +32,8 @@ use crate::clock::Clock;
 use crate::conns::{Conns, Quiet};
 use crate::control::ToControl;
 use crate::inbox::Inbox;
+use crate::inject::Conn;
+use crate::inject::carry::Carried;
 use crate::probe::Asked;
 
 mod mail;
@@ -197,7 +199,7 @@ impl Driver {
     pub fn connected(&self, client: ClientId, attempt: AttemptId) {
         let inner = &mut *self.inner.borrow_mut();
         self.settle(inner);
-        let conn = inner.conns.open();
+        let conn = inner.conns.open(self.now.get());
         inner.uses(client, attempt, conn);
         let event = AttemptEvent::Connected { conn };
         self.step_attempt(inner, client, attempt, event);
@@ -216,6 +218,27 @@ impl Driver {
         let out = inner.conns.check_out(conn);
         self.count_quiet(out.as_ref().err().copied());
         out
+    }
+
+    /// The connection that an attempt uses, as far as faults look at it, and who carries it.
+    pub fn conn_of(
+        &self,
+        client: ClientId,
+        attempt: AttemptId,
+    ) -> Option<(ConnId, Conn, Option<Rc<Carried>>)> {
+        let inner = &mut *self.inner.borrow_mut();
+        let cell = inner.client(client)?;
+        let mut uses = cell.conn.iter().chain(&cell.second);
+        let id = uses.find(|used| used.0 == attempt.nth)?.1;
+        let (born, carried) = inner.conns.known(id)?;
+        let number =
+            u64::from(self.me.0) << 48 ^ u64::from(id.slot) << 32 ^ u64::from(id.generation);
+        Some((id, Conn { number, born }, carried))
+    }
+
+    /// A task carries it from now on.
+    pub fn carry(&self, conn: ConnId, carried: Rc<Carried>) {
+        self.inner.borrow_mut().conns.carry(conn, carried);
     }
 
     /// The exchange ended well. `stream`: the connection, if it can carry another.

@@ -16,6 +16,7 @@
 //! | `head`, `edits`, `identify`, `directory`, `forward`, `answer`, `access_log` | stages, the same for every HTTP version |
 //! | `probe` | asks endpoints how loaded they are |
 //! | `stale` | old answers for when nothing else is left |
+//! | `inject` | faults that are asked for on the way to upstreams |
 //! | `facts`, `hints`, `hash` | what requests and response heads say to policy |
 //! | `failure` | errors of input and output as policy's three facts |
 //! | `body` | what an observer of bodies sees |
@@ -47,6 +48,7 @@ pub mod head;
 pub mod hints;
 pub mod identify;
 mod inbox;
+pub mod inject;
 mod io;
 mod listen;
 mod probe;
@@ -55,4 +57,4 @@ mod stale;
 mod worker;
 
 pub use listen::{BACKLOG, ListenerPlan};
-pub use server::{Plan, Server, StartError, Views};
+pub use server::{Plan, Server, StartError, Told, Views};

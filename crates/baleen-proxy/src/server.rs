@@ -31,6 +31,7 @@ use crate::directory::{Directory, LISTENERS_MAX};
 use crate::driver::Parts;
 use crate::hash::Secret;
 use crate::inbox::Inbox;
+use crate::inject::FaultSet;
 use crate::listen::{self, Bound, HAND_OVER_MAX, ListenerPlan, Load};
 use crate::worker::{self, COMMANDS_MAX, MakeParts, SiteParts, Start};
 
@@ -89,6 +90,20 @@ pub struct Server {
     logs: Vec<(Destination, AccessLog)>,
     workers: u16,
     reports_dropped: Arc<AtomicU64>,
+}
+
+/// A change on its way to all workers.
+pub struct Told {
+    all: Receiver<WorkerId>,
+    workers: u16,
+}
+
+impl Told {
+    /// Wait until every worker has it; false when one has not said so within `timeout`.
+    #[must_use]
+    pub fn wait(self, timeout: Duration) -> bool {
+        gather(&self.all, timeout).len() == usize::from(self.workers)
+    }
 }
 
 /// All policy's views of itself.
@@ -284,6 +299,13 @@ impl Server {
     /// A target; `None` takes it away.
     pub fn bind(&self, target: TargetId, tree: Option<Arc<Target>>) {
         self.tell(ToControl::Bind(target, tree));
+    }
+
+    /// These faults from now on. What comes back says when every worker has them.
+    pub fn faults(&self, set: FaultSet) -> Told {
+        let (done, all) = sync_channel(usize::from(self.workers));
+        self.tell(ToControl::Faults(set, done));
+        Told { all, workers: self.workers }
     }
 
     /// New settings.

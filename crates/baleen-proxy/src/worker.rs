@@ -37,6 +37,7 @@ use crate::driver::{Driver, Parts};
 use crate::exchange::{self, Scratches};
 use crate::hash::Secret;
 use crate::inbox::Inbox;
+use crate::inject::{FaultSet, Faults};
 use crate::listen::{self, Handed, Load, Site};
 use crate::probe;
 use crate::stale::Shelves;
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Apply(ClusterId, Arc<EndpointSet>),
     /// A target.
     Bind(TargetId, Option<Arc<Target>>),
+    /// Faults that are asked for; who asked hears that they are in force.
+    Faults(FaultSet, std_mpsc::SyncSender<WorkerId>),
     /// Settings.
     Reconfigure(Arc<Params>),
     /// Names and addresses.
@@ -96,6 +99,8 @@ pub(crate) struct Worker {
     pub secret: Secret,
     /// Old answers of all workers.
     pub stale: Arc<Shelves>,
+    /// Faults that are asked for.
+    pub faults: Rc<Faults>,
     sites: Vec<Rc<Site>>,
 }
 
@@ -144,6 +149,7 @@ impl Worker {
                 log: site.log.map(RefCell::new),
             })
         });
+        let faults = Faults::new(parts.clock);
         Worker {
             me: start.me,
             driver: Driver::new(parts),
@@ -162,6 +168,7 @@ impl Worker {
             rng: RefCell::new(Prng::new(start.seed)),
             secret: start.secret,
             stale: Arc::clone(&start.stale),
+            faults,
             sites: sites.collect(),
         }
     }
@@ -252,6 +259,10 @@ impl Worker {
                 let keeps = |shell: &Arc<RouteShell>| shell.stale.is_some();
                 self.stale.retain(|route| directory.route_shell(route).is_some_and(keeps));
                 *self.directory.borrow_mut() = directory;
+            }
+            Command::Faults(set, done) => {
+                self.faults.set(set);
+                let _ = done.try_send(self.me);
             }
             // Who asked may have given up waiting.
             Command::View(to) => drop(to.try_send((self.me, self.driver.view()))),

@@ -257,6 +257,7 @@ pub struct Cells {
     pub(crate) counters: [Count; ShellCounter::ALL.len()],
     pub(crate) gauges: [Count; ShellGauge::ALL.len()],
     pub(crate) refused: [ByWord; Sender::ALL.len()],
+    pub(crate) injected: ByWord,
 }
 
 impl Cells {
@@ -270,6 +271,7 @@ impl Cells {
             counters: [const { Count::new() }; ShellCounter::ALL.len()],
             gauges: [const { Count::new() }; ShellGauge::ALL.len()],
             refused: [ByWord::default(), ByWord::default()],
+            injected: ByWord::default(),
         }
     }
 
@@ -350,6 +352,11 @@ impl WorkerCells {
     /// Count a message that the codec refused, by the rule's slug. At most [`RULES_MAX`](crate::RULES_MAX) are told apart.
     pub fn refused(&self, sender: Sender, rule: &'static str) {
         self.cells.refused[sender as usize].add(rule);
+    }
+
+    /// Count an attempt that met a fault because it was asked for, by the fault's kind.
+    pub fn injected(&self, kind: &'static str) {
+        self.cells.injected.add(kind);
     }
 }
 

@@ -140,6 +140,8 @@ families! {
         "Connections from downstreams that are open.";
     MESSAGES_REFUSED Counter "baleen_messages_refused_total" ["sender" "rule"]
         "Messages that the codec refused, by who sent them and the rule they broke.";
+    INJECTED Counter "baleen_injected_faults_total" ["kind"]
+        "Attempts that met a fault because it was asked for over the control interface, by what went wrong.";
     OVERFLOW Counter "baleen_telemetry_overflow_events_total" ["table"]
         "Events of ids beyond the bounds of the tables, counted under the label other.";
     BUILD Gauge "baleen_build_info" ["version"]

@@ -339,6 +339,7 @@ pub struct Snapshot {
     pub(crate) counters: [u64; ShellCounter::ALL.len()],
     pub(crate) gauges: [u64; ShellGauge::ALL.len()],
     pub(crate) refused: BTreeMap<(&'static str, &'static str), u64>,
+    pub(crate) injected: BTreeMap<&'static str, u64>,
 }
 
 impl Snapshot {
@@ -354,6 +355,7 @@ impl Snapshot {
             counters: [0; ShellCounter::ALL.len()],
             gauges: [0; ShellGauge::ALL.len()],
             refused: BTreeMap::new(),
+            injected: BTreeMap::new(),
         };
         for cells in workers {
             sum.add(cells);
@@ -386,6 +388,7 @@ impl Snapshot {
         for (sender, words) in Sender::ALL.into_iter().zip(&cells.refused) {
             words.read(|rule, n| *self.refused.entry((sender.as_str(), rule)).or_default() += n);
         }
+        cells.injected.read(|kind, n| *self.injected.entry(kind).or_default() += n);
     }
 
     /// Calls that ended with exactly this status.
@@ -405,6 +408,12 @@ impl Snapshot {
     #[must_use]
     pub const fn gauge(&self, gauge: ShellGauge) -> i64 {
         self.gauges[gauge as usize].cast_signed()
+    }
+
+    /// Attempts that met a fault of this kind because it was asked for.
+    #[must_use]
+    pub fn injected(&self, kind: &str) -> u64 {
+        self.injected.get(kind).copied().unwrap_or_default()
     }
 
     /// Messages of this sender that the codec refused, by rule.

@@ -426,6 +426,10 @@ fn refused(text: &mut Text, snapshot: &Snapshot) {
     for ((sender, rule), n) in &snapshot.refused {
         text.sample(&f::MESSAGES_REFUSED, &[sender, rule], n);
     }
+    text.family(&f::INJECTED);
+    for (kind, n) in &snapshot.injected {
+        text.sample(&f::INJECTED, &[kind], n);
+    }
     text.family(&f::OVERFLOW);
     let tables = [
         ("listeners", snapshot.listeners.beyond_events),

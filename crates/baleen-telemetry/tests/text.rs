@@ -197,6 +197,9 @@ fn golden() {
     one.refused(Sender::Downstream, "bare-lf");
     two.refused(Sender::Downstream, "bare-lf");
     two.refused(Sender::Upstream, "status-line");
+    one.injected("http_status");
+    two.injected("latency");
+    one.injected("latency");
     let cells = [one.cells(), two.cells(), fleet.cells()];
     let text = prometheus(&Snapshot::of(&cells), &directory(), &process());
     parse(&text).unwrap_or_else(|wrong| panic!("{wrong}"));
@@ -218,6 +221,7 @@ fn every_family_is_there_once_with_its_labels() {
     everything(&worker);
     verdicts(&fleet);
     worker.refused(Sender::Upstream, "status-line");
+    worker.injected("latency");
     let text = text(&[&worker, &fleet], &directory(), &process());
     let declared = families();
     assert_eq!(text.families.len(), declared.len());

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 
 use crate::config::Draft;
+use crate::control::{self, ControlListen};
 use crate::diagnostic::{Diagnostic, Findings, Severity};
 use crate::name;
 use crate::nearest::nearest;
@@ -28,6 +29,7 @@ pub(crate) fn all(draft: &Draft, findings: &mut Findings) {
         findings.push(error.hint("add [[listener]] and below it listen = \"127.0.0.1:8080\""));
     }
     addresses(draft, findings);
+    control::check(&draft.control, findings);
     for listener in &draft.listeners {
         listener::one(listener, findings);
     }
@@ -55,7 +57,11 @@ fn addresses(draft: &Draft, findings: &mut Findings) {
     let admin =
         draft.admin.iter().filter_map(|at| Some((at.value?, &at.place, "the admin server")));
     let listeners = draft.listeners.iter().map(|l| (l.listener.listen, &l.listen, "a listener"));
-    for (addr, place, who) in listeners.chain(admin) {
+    let control = draft.control.listen.iter().filter_map(|at| match &at.value {
+        Some(ControlListen::Address(addr)) => Some((*addr, &at.place, "the control interface")),
+        _ => None,
+    });
+    for (addr, place, who) in listeners.chain(admin).chain(control) {
         if addr.port() == 0 {
             continue;
         }

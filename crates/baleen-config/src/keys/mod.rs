@@ -84,6 +84,7 @@ pub static ROOT: Def = Def {
         .care("Leave it out when one network joins all endpoints at the same price and speed."),
         Key::new("peers", Kind::Table(&PEERS), "", ""),
         Key::new("admin", Kind::Table(&ADMIN), "", ""),
+        Key::new("control", Kind::Table(&CONTROL), "", ""),
         Key::new("listener", Kind::Tables(&LISTENER, 256), "", ""),
         Key::new("namer", Kind::Table(&NAMER), "", ""),
         Key::new("recorder", Kind::Table(&RECORDER), "", ""),
@@ -139,6 +140,30 @@ pub static ADMIN: Def = Def {
         "\"127.0.0.1:9990\"",
         "Where the admin server listens; `\"off\"` for none. Port 0 takes a free one and prints it.",
     )],
+    named: None,
+};
+
+/// The control interface.
+pub static CONTROL: Def = Def {
+    path: "control",
+    doc: "Where faults are asked for while the proxy runs ([the interface](control-api.md)). Whoever can ask can break every \
+          request: it is off unless it is turned on.",
+    keys: &[
+        Key::new(
+            "listen",
+            Kind::Text("address and port, \"unix:PATH\" or \"off\""),
+            "\"off\"",
+            "Where it listens: an address, such as `\"127.0.0.1:9991\"`, or a socket in the file system that only this user \
+             can open. Port 0 takes a free one and prints it. An address that is not loopback needs `token`.",
+        ),
+        Key::new(
+            "token",
+            Kind::Text("\"env:NAME\" or \"file:PATH\""),
+            "",
+            "Where the secret is that whoever asks must send (`Authorization: Bearer SECRET`). Left out: none is asked for.",
+        )
+        .care("Loopback is no secret: every user and every container with this network can reach it."),
+    ],
     named: None,
 };
 

@@ -1,5 +1,6 @@
 //! Tests of the configuration as its users see it: what a file means, what its mistakes look like, what hostile input does.
 
+mod control;
 mod hostile;
 mod includes;
 mod meaning;

@@ -24,6 +24,7 @@ use super::connect::Connected;
 use super::download::Down;
 use super::hedge::{Raced, Start};
 use super::lane::{Ended, Lane, Mail, Running, Turn};
+use super::strike::Place;
 use super::upload::{Sending, Up};
 use super::{Client, Scratch};
 use crate::failure;
@@ -37,6 +38,7 @@ impl Client<'_> {
         s: &mut Scratch,
         call: &mut Call,
         id: AttemptId,
+        to: Place,
         conn: Option<ConnId>,
         address: Option<SocketAddr>,
     ) -> Ended {
@@ -44,11 +46,11 @@ impl Client<'_> {
         let mut turn = None;
         let lane = match conn {
             Some(conn) => match driver.check_out(self.id, id, conn) {
-                Ok(stream) => self.begin_sending(s, id, stream, true),
+                Ok(stream) => self.begin_sending(s, id, to, stream, true),
                 Err(_) => return self.failed(id, failure::STALE),
             },
-            None => match self.connect(s, id, address).await {
-                Connected::Stands(stream) => self.begin_sending(s, id, stream, false),
+            None => match self.connect(s, id, to, address).await {
+                Connected::Stands(stream) => self.begin_sending(s, id, to, stream, false),
                 Connected::Ended(ended) => return ended,
                 Connected::Hedge(stream, start) => {
                     let run = Running::new(id, false, driver.now());
@@ -77,11 +79,18 @@ impl Client<'_> {
         &self,
         s: &mut Scratch,
         id: AttemptId,
-        stream: TcpStream,
+        to: Place,
+        mut stream: TcpStream,
         reused: bool,
     ) -> Lane {
         s.up.begin_attempt();
         s.down.begin_attempt(&mut s.response);
+        if self.w.faults.any()
+            && let Some(answer) = self.strike(s, to, id, &mut stream)
+        {
+            s.up.skip();
+            s.down.answered(&answer);
+        }
         let run = Running::new(id, reused, self.w.driver.now());
         Lane { run, stream, connecting: false }
     }

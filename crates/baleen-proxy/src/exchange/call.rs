@@ -152,7 +152,7 @@ impl Client<'_> {
                     let ended = {
                         self.note_attempt(s, call, attempt, cluster, endpoint);
                         let address = self.w.directory.borrow().address(endpoint);
-                        self.attempt(s, call, attempt, conn, address).await
+                        self.attempt(s, call, attempt, (cluster, endpoint), conn, address).await
                     };
                     match ended {
                         Ended::AskPolicy => {}

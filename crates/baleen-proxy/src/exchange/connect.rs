@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use super::hedge::Start;
 use super::lane::{Ended, Mail};
+use super::strike::Place;
 use super::{Client, Scratch};
 use crate::failure;
 use crate::io::Want;
@@ -32,9 +33,10 @@ impl Client<'_> {
         &self,
         s: &mut Scratch,
         id: AttemptId,
+        to: Place,
         address: Option<SocketAddr>,
     ) -> Connected {
-        let stream = match begin_connect(address) {
+        let stream = match self.dial(s, to, address) {
             Ok(stream) => stream,
             Err(error) => return Connected::Ended(self.failed(id, failure::connect(&error))),
         };

@@ -159,6 +159,14 @@ impl Download {
         self.read = 0;
     }
 
+    /// This is what the upstream answers in this attempt.
+    pub fn answered(&mut self, response: &[u8]) {
+        self.buf.ensure();
+        while self.buf.room_len() < response.len() && self.buf.grow() {}
+        let fits = response.len().min(self.buf.room_len());
+        self.buf.push(&response[..fits]);
+    }
+
     /// Write out what was begun; true when nothing is left of it. `Err`: the downstream is gone.
     pub fn flush(&mut self, down: &TcpStream) -> Result<bool, ()> {
         if self.piece.is_pending() { self.write(down) } else { Ok(true) }

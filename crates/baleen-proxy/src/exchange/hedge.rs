@@ -24,10 +24,9 @@ use baleen_base::{AttemptId, Cause, ClusterId, ConnId, EndpointId, Failure, Sent
 use baleen_http1::{ResponseHead, Version};
 use baleen_policy::{Action, AttemptEvent};
 use baleen_telemetry::ShellCounter;
-use tokio::net::TcpStream;
 
 use super::call::Call;
-use super::connect::{begin_connect, connected};
+use super::connect::connected;
 use super::download::{Down, Download, Terms};
 use super::lane::{Ended, Lane, Running, Turn};
 use super::replay::Resend;
@@ -152,12 +151,13 @@ impl Client<'_> {
     fn begin_second(&self, s: &mut Scratch, call: &mut Call, race: &mut Race, start: &Start) {
         let driver = &self.w.driver;
         let id = start.attempt;
+        let to = (start.cluster, start.endpoint);
         call.attempts = id.nth;
         let stream = match start.conn {
             Some(conn) => driver.check_out(self.id, id, conn).map_err(|_| failure::STALE),
             None => {
                 let address = self.w.directory.borrow().address(start.endpoint);
-                begin_connect(address).map_err(|e| failure::connect(&e))
+                self.dial(s, to, address).map_err(|e| failure::connect(&e))
             }
         };
         let stream = match stream {
@@ -172,7 +172,7 @@ impl Client<'_> {
         let connecting = start.conn.is_none();
         let mut head = Vec::new();
         let shown = self.make_head(s, call, id, start.endpoint, &mut head);
-        race.second = Some(Box::new(Second {
+        let mut second = Box::new(Second {
             lane: Lane { run: Running::new(id, !connecting, driver.now()), stream, connecting },
             cluster: start.cluster,
             endpoint: start.endpoint,
@@ -181,7 +181,22 @@ impl Client<'_> {
             again: Resend::default(),
             response: ResponseHead::new(),
             down: Download::new(self.w.buffers.none()),
-        }));
+        });
+        if !connecting {
+            self.strike_second(s, &mut second);
+        }
+        race.second = Some(second);
+    }
+
+    /// The second attempt's connection stands: faults look at it.
+    fn strike_second(&self, s: &Scratch, second: &mut Second) {
+        let (to, id) = ((second.cluster, second.endpoint), second.lane.run.id);
+        if self.w.faults.any()
+            && let Some(answer) = self.strike(s, to, id, &mut second.lane.stream)
+        {
+            second.again.state = Sending::Whole;
+            second.down.answered(&answer);
+        }
     }
 
     /// An attempt is over: the other one, if there is one, is the first now.
@@ -221,7 +236,7 @@ impl Client<'_> {
             return over(race, None);
         }
         let turn = if first.connecting {
-            self.connecting(s, &mut first.run, &first.stream, &mut first.connecting)
+            self.connecting(s, call, first)
         } else {
             self.turn(s, call, &mut first.run, &first.stream)
         };
@@ -257,23 +272,24 @@ impl Client<'_> {
     }
 
     /// Look whether a connection stands meanwhile. The downstream is watched and what was begun to it written out.
-    fn connecting(
-        &self,
-        s: &mut Scratch,
-        run: &mut Running,
-        stream: &TcpStream,
-        connecting: &mut bool,
-    ) -> Turn {
+    fn connecting(&self, s: &mut Scratch, call: &Call, first: &mut Lane) -> Turn {
         let (Ok(mut down), Ok(flushed)) = (self.watch(s), s.down.flush(&self.socket)) else {
             return Turn::Ended(Ended::DownstreamGone);
         };
         down.write |= !flushed;
-        match connected(stream) {
+        match connected(&first.stream) {
             Err(error) => Turn::Fail(failure::connect(&error)),
             Ok(false) => Turn::Wait { down, up: Want::WRITE },
             Ok(true) => {
-                self.stands(run.id);
-                *connecting = false;
+                self.stands(first.run.id);
+                first.connecting = false;
+                if self.w.faults.any()
+                    && let Some(to) = call.cluster.zip(call.endpoint)
+                    && let Some(answer) = self.strike(s, to, first.run.id, &mut first.stream)
+                {
+                    s.up.skip();
+                    s.down.answered(&answer);
+                }
                 // Nothing is known to be missing: look again.
                 Turn::Wait { down, up: Want::WRITE }
             }
@@ -310,14 +326,15 @@ impl Client<'_> {
         second: &mut Second,
     ) -> Result<Option<(bool, Want)>, Failure> {
         let driver = &self.w.driver;
-        let Second { lane: Lane { run, stream, connecting }, again, response, down, .. } = second;
-        if *connecting {
-            if !connected(stream).map_err(|e| failure::connect(&e))? {
+        if second.lane.connecting {
+            if !connected(&second.lane.stream).map_err(|e| failure::connect(&e))? {
                 return Ok(Some((false, Want::WRITE)));
             }
-            self.stands(run.id);
-            *connecting = false;
+            self.stands(second.lane.run.id);
+            second.lane.connecting = false;
+            self.strike_second(s, second);
         }
+        let Second { lane: Lane { run, stream, .. }, again, response, down, .. } = second;
         let mut want = Want::NOTHING;
         match s.up.resend(again, stream, &second.head) {
             Sending::Going => want.write = true,

@@ -46,9 +46,13 @@ mod piece;
 mod replay;
 mod request;
 mod scratch;
+mod strike;
 mod tunnel;
 mod upload;
 
+pub(crate) use connect::begin_connect;
+#[cfg(test)]
+pub(crate) use connect::connected;
 pub(crate) use scratch::{Scratch, Scratches};
 
 /// What follows a request.

@@ -141,6 +141,11 @@ impl Upload {
         self.written = 0;
     }
 
+    /// Nothing is sent to the upstream in this attempt, which has answered already.
+    pub fn skip(&mut self) {
+        self.state = Sending::Whole;
+    }
+
     /// Whether the whole body was taken from the downstream.
     #[inline]
     pub fn is_taken(&self) -> bool {

@@ -83,24 +83,13 @@ fn proxies(args: &Args) -> Result<Option<String>, Failure> {
 
 /// Raise the soft limit of open files to the hard one, and say when it is too low all the same.
 fn raise_descriptors(connections: u32) {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid place for what `getrlimit` writes, and then a valid limit.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
-            return;
-        }
-        let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
-        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
-            limit = raised;
-        }
-    }
+    let Some(allowed) = baleen_drill::descriptors::raise() else { return };
     let need = u64::from(connections) * 2 + 128;
-    if limit.rlim_cur < need {
+    if allowed < need {
         let paint = out::Paint::stderr();
         out::say(format_args!(
-            "{}: {connections} connections need {need} open files, and {} are allowed",
+            "{}: {connections} connections need {need} open files, and {allowed} are allowed",
             paint.yellow("warning"),
-            limit.rlim_cur
         ));
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! Not here: translating a configuration (`wire.rs`), what is shown (`views.rs`). Tested: in `tests/it/` and `tests/cli.rs`.
 
+pub mod control;
 pub mod signals;
 mod views;
 pub mod wire;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baleen_admin::Admin;
+use baleen_admin::control::ControlServer;
 use baleen_discovery::files::{Services, Update, Watch, WatchOptions, watch};
 use baleen_proxy::Server;
 use tokio::sync::oneshot;
@@ -23,6 +25,7 @@ use tokio::sync::oneshot;
 use crate::exit::{Exit, Failure};
 use crate::input::{self, Loaded};
 use crate::out;
+use control::Faults;
 use signals::Signals;
 use views::Shown;
 use wire::Wiring;
@@ -34,7 +37,8 @@ const RECORDINGS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Carry traffic as a configuration says.
 ///
-/// Prints one line `listening on ADDRESS (http)` per listener, and one for the admin pages, when it is ready. SIGTERM or
+/// Prints one line `listening on ADDRESS (http)` per listener, and one each for the admin pages and the control
+/// interface, when it is ready. SIGTERM or
 /// Ctrl-C: accept nothing more, let requests end for up to 10 seconds, then exit; a second one: exit at once.
 /// SIGUSR1: open the access log anew.
 #[derive(clap::Args)]
@@ -81,6 +85,7 @@ async fn carry(loaded: Loaded, record_dir: Option<&Path>) -> Result<Exit, Failur
         })?),
         None => None,
     };
+    let control = config.control.as_ref().map(control::bind).transpose()?;
     let workers = workers(config.workers);
     let entries = config.recorder_entries;
     let protocols: Vec<&str> = config.listeners.iter().map(|_| "http").collect();
@@ -92,7 +97,7 @@ async fn carry(loaded: Loaded, record_dir: Option<&Path>) -> Result<Exit, Failur
     let watch = follow(&wiring, services);
     let health = watch.as_ref().map(Watch::health);
     let shown = Arc::new(Shown::new(Arc::clone(&server), directory, health));
-    announce(&server, &protocols, admin.as_ref());
+    announce(&server, &protocols, admin.as_ref(), control.as_ref());
 
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
     let pages = admin.map(|admin| {
@@ -100,6 +105,14 @@ async fn carry(loaded: Loaded, record_dir: Option<&Path>) -> Result<Exit, Failur
             let _ = admin_stopped.await;
         };
         tokio::spawn(admin.serve(Arc::clone(&shown), stopped))
+    });
+    let faults = Arc::new(Faults::new(Arc::clone(&server), Arc::clone(&shown)));
+    let (stop_control, control_stopped) = oneshot::channel::<()>();
+    let control = control.map(|control| {
+        let stopped = async {
+            let _ = control_stopped.await;
+        };
+        tokio::spawn(control.serve(faults, stopped))
     });
     tokio::select! {
         () = signals.end() => {}
@@ -123,8 +136,8 @@ async fn carry(loaded: Loaded, record_dir: Option<&Path>) -> Result<Exit, Failur
     if let Some(dir) = record_dir {
         write_recordings(&server, dir)?;
     }
-    let _ = stop_admin.send(());
-    if let Some(pages) = pages {
+    let (_, _) = (stop_admin.send(()), stop_control.send(()));
+    for pages in [pages, control].into_iter().flatten() {
         let _ = pages.await;
     }
     Ok(Exit::Fine)
@@ -147,13 +160,21 @@ fn follow(wiring: &Wiring, services: Option<Services>) -> Option<Watch> {
 }
 
 /// One line for each place where something answers, on standard output.
-fn announce(server: &Server, protocols: &[&str], admin: Option<&Admin>) {
+fn announce(
+    server: &Server,
+    protocols: &[&str],
+    admin: Option<&Admin>,
+    control: Option<&ControlServer>,
+) {
     let mut lines = String::new();
     for (address, protocol) in server.addresses().iter().zip(protocols) {
         let _ = writeln!(lines, "listening on {address} ({protocol})");
     }
     if let Some(admin) = admin {
         let _ = writeln!(lines, "listening on {} (admin)", admin.address());
+    }
+    if let Some(control) = control {
+        let _ = writeln!(lines, "listening on {} (control)", control.place());
     }
     // That nobody can be told is no reason not to serve.
     if let Err(failure) = out::data(&lines) {

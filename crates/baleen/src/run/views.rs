@@ -51,7 +51,8 @@ impl Shown {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    fn directory(&self) -> Arc<Directory> {
+    /// Names and addresses as they are.
+    pub fn directory(&self) -> Arc<Directory> {
         Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
