@@ -8,11 +8,15 @@
 
 mod backend;
 mod check;
+mod compare;
 mod demo;
+mod drill;
 mod exit;
 mod fault;
 mod input;
+mod load;
 mod out;
+mod part;
 mod plan;
 mod run;
 mod sim;
@@ -39,12 +43,21 @@ enum Verb {
     Plan(plan::Args),
     /// Run a scenario in virtual time: whether what it expects holds, where it tips, and why
     Sim(sim::Args),
+    /// Play a scenario with real processes, sockets and faults, and judge what it gives
+    Drill(drill::Args),
     /// Be a synthetic upstream: an HTTP server with the service times and errors you ask for
     Backend(backend::Args),
+    /// Send requests at a rate, whatever becomes of them, and tell their latencies
+    Load(Box<load::Args>),
     /// Make connections go wrong, as Toxiproxy does and further
     Fault(fault::Args),
+    /// Simulate a scenario, drill it, and hold the prediction against what was measured
+    Compare(compare::Args),
     /// See Baleen carry load while one of three servers is killed and another turns slow
     Demo(demo::Args),
+    /// Be a part of a drill
+    #[command(hide = true)]
+    Part(part::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -54,9 +67,13 @@ fn main() -> std::process::ExitCode {
         Verb::Check(args) => check::run(&args),
         Verb::Plan(args) => plan::run(&args),
         Verb::Sim(args) => sim::run(&args),
+        Verb::Drill(args) => drill::run(&args),
         Verb::Backend(args) => backend::run(args),
+        Verb::Load(args) => load::run(&args),
         Verb::Fault(args) => fault::run(args),
+        Verb::Compare(args) => compare::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Part(args) => part::run(&args),
     };
     match ended {
         Ok(exit) => exit.into(),

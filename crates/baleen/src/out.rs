@@ -85,6 +85,11 @@ impl Paint {
         Paint(welcome(io::stderr().is_terminal()))
     }
 
+    /// For files and programs: none.
+    pub fn off() -> Paint {
+        Paint(false)
+    }
+
     /// Whether there are any.
     pub fn is_on(self) -> bool {
         self.0

@@ -118,13 +118,15 @@ impl Args {
     }
 }
 
-fn seed(text: &str) -> Result<u64, String> {
+/// A seed, decimal or hexadecimal.
+pub fn seed(text: &str) -> Result<u64, String> {
     let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let number = hex.map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16));
     number.map_err(|_| format!("`{text}` is no seed: expected a number such as 7 or 0x5eed"))
 }
 
-fn set(text: &str) -> Result<Override, String> {
+/// `KEY=VALUE`.
+pub fn set(text: &str) -> Result<Override, String> {
     let (key, value) = text
         .split_once('=')
         .ok_or_else(|| format!("`{text}` is not KEY=VALUE, such as workload.web.rate=800/s"))?;

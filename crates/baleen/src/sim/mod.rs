@@ -14,7 +14,7 @@
 //! Not here: running (`baleen-sim`), reading, judging and drawing one run (`baleen-scenario`). Tested: in `tests/sim.rs`.
 
 mod args;
-mod page;
+pub mod page;
 mod progress;
 mod show;
 
@@ -30,7 +30,7 @@ use baleen_sim::why::{Why, why};
 use baleen_sim::{Options, many, simulate};
 use serde_json::{Value, json};
 
-pub use args::Args;
+pub use args::{Args, seed, set};
 use args::{Format, Task};
 use page::Page;
 use progress::Bar;
@@ -301,13 +301,13 @@ fn replaced(scenario: &Scenario) -> Vec<(Vec<&str>, &[String])> {
 }
 
 /// The same as an object.
-fn replaced_json(scenario: &Scenario) -> Value {
+pub fn replaced_json(scenario: &Scenario) -> Value {
     let of = |(proxies, what): &(Vec<&str>, &[String])| json!({"proxies": proxies, "what": what});
     replaced(scenario).iter().map(of).collect()
 }
 
 /// The same for people.
-fn tell_replaced(scenario: &Scenario) {
+pub fn tell_replaced(scenario: &Scenario) {
     let note = Paint::stderr().cyan("note");
     for (proxies, what) in replaced(scenario) {
         let (proxies, what) = (proxies.join(", "), what.join(", "));
@@ -327,7 +327,7 @@ fn print(value: &Value) -> Result<(), Failure> {
 }
 
 /// As a shell takes it for one word.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:%@+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

@@ -74,5 +74,5 @@ fn replace(draft: &Path, place: &Path, html: &str) -> io::Result<()> {
 
 fn cannot_write(path: &Path, e: &io::Error) -> Failure {
     Failure::environment(format!("can't write the report {}: {e}", path.display()))
-        .hint("--report takes a path to a file in a folder that is there and can be written to")
+        .hint("give a path to a file in a folder that is there and can be written to")
 }

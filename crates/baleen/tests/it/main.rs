@@ -2,11 +2,16 @@
 //!
 //! `support` starts and stops things; every other module proves one promise. Not here: unit tests (beside the code).
 
+mod compare;
 mod config_errors;
 mod conformance;
 mod differential;
+mod drill;
 mod faults;
 mod http_parse;
+mod inject;
+mod load;
+mod part;
 mod seeing;
 mod support;
 mod toxiproxy;

@@ -16,6 +16,8 @@ pub struct Baleen {
     child: Child,
     pub addr: SocketAddr,
     pub admin: Option<SocketAddr>,
+    /// Where its control interface is, as it is printed.
+    pub control: Option<String>,
     pub dir: tempfile::TempDir,
 }
 
@@ -63,15 +65,23 @@ impl Baleen {
             .stderr(std::fs::File::create(dir.path().join("stderr")).expect("stderr file"))
             .spawn()
             .expect("start baleen");
-        let (mut addr, mut admin) = (None, None);
+        let (mut addr, mut admin, mut control) = (None, None, None);
         let mut out = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut line = String::new();
         let wants_admin = !config.contains("listen = \"off\"");
-        while addr.is_none() || (wants_admin && admin.is_none()) {
+        let wants_control = config.contains("[control]");
+        while addr.is_none()
+            || (wants_admin && admin.is_none())
+            || (wants_control && control.is_none())
+        {
             line.clear();
             if out.read_line(&mut line).expect("read stdout") == 0 {
                 let err = std::fs::read_to_string(dir.path().join("stderr")).unwrap_or_default();
                 panic!("baleen ended before it listened:\n{err}");
+            }
+            if line.contains("(control)") {
+                control = line.split_whitespace().nth(2).map(str::to_owned);
+                continue;
             }
             let found = line.split_whitespace().find_map(|w| w.parse::<SocketAddr>().ok());
             if let Some(a) = found {
@@ -83,7 +93,14 @@ impl Baleen {
             }
         }
         std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
-        Baleen { child, addr: addr.expect("set above"), admin, dir }
+        Baleen { child, addr: addr.expect("set above"), admin, control, dir }
+    }
+
+    /// Kill it, as if the machine had.
+    pub fn kill(mut self) -> tempfile::TempDir {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait for baleen");
+        std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a folder"))
     }
 
     /// A connection from a downstream.
