@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
         line: &["cargo", "build", "--workspace", "--benches", "--examples"],
     },
     QUICKSTART,
+    Step { name: "drills", env: &[], line: &["cargo", "xtask", "drills", "--no-build"] },
     // Tests made the debug build, the quickstart the release one.
     Step {
         name: "same seed, same bytes",

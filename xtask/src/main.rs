@@ -1,10 +1,12 @@
-//! Repository chores, run as `cargo xtask VERB`: `tidy`, `ci`, `bench`, `nightly`.
+//! Repository chores, run as `cargo xtask VERB`: `tidy`, `ci`, `bench`, `accuracy`, `nightly`.
 //!
 //! One module per verb. Nothing here ships to users; what ships is the `baleen` crate.
 
+mod accuracy;
 mod args;
 mod bench;
 mod ci;
+mod drills;
 mod nightly;
 mod repo;
 mod tidy;
@@ -23,7 +25,13 @@ cargo xtask VERB
                         --check  --update  --requests N  --peer NAME  --no-build
   bench sim             the simulator: events and calls per second, memory, beside others
                         --quick  --rounds N  --only CASE  --same  --check  --report  --no-build
+  bench load            the load generator, beside wrk, oha and k6; writes docs/internals/load-generator.md
+                        --quick  --rounds N  --seconds N  --only CASE  --check  --report  --no-build
   bench report          render docs/benchmarks.md again from the last results
+  accuracy              predictions against drills: docs/rehearsal-accuracy.md
+                        --only NAME  --repeat N  --fit  --report  --no-build
+  drills                every scenario of scenarios/drills, simulated and drilled once
+                        --only NAME  --no-build
   nightly               what takes hours: the table of metastability, fuzzing, mutants
                         --only PART  --minutes N (for each fuzz target)
 ";
@@ -35,6 +43,8 @@ fn main() -> ExitCode {
         "tidy" => args.finish().and_then(|()| tidy::run()),
         "ci" => args.finish().and_then(|()| ci::run()),
         "bench" => bench::run(args),
+        "accuracy" => accuracy::run(args),
+        "drills" => drills::run(args),
         "nightly" => nightly::run(args),
         _ => {
             eprint!("{USAGE}");

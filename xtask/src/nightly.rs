@@ -20,7 +20,7 @@ use crate::repo;
 const NIGHTS: u64 = 14;
 const MINUTES: u64 = 10;
 const MINUTES_MAX: u64 = 24 * 60;
-const PARTS: [&str; 3] = ["metastability", "fuzz", "mutants"];
+const PARTS: [&str; 4] = ["metastability", "accuracy", "fuzz", "mutants"];
 
 /// What was asked for.
 #[derive(PartialEq, Debug)]
@@ -108,6 +108,7 @@ fn of_part(part: &str, minutes: u64, day: u64) -> Result<Vec<Line>> {
     Ok(match part {
         "mutants" => vec![mutants(day)],
         "fuzz" => targets()?.iter().map(|t| fuzz(t, minutes)).collect(),
+        "accuracy" => vec![line("", &[], "cargo xtask accuracy")],
         _ => vec![line(
             "",
             &[],

@@ -23,7 +23,7 @@ pub const ROWS: &[Row] = &[
     row("baleen-http1", &[], false),
     row("baleen-telemetry", &["baleen-base"], false),
     row("baleen-config", &["baleen-base", "baleen-policy"], false),
-    row("baleen-fault", &["baleen-base"], false),
+    row("baleen-fault", &["baleen-base", "baleen-http1"], false),
     row("baleen-scenario", &["baleen-base", "baleen-telemetry", "baleen-config"], false),
     row(
         "baleen-sim",
@@ -37,6 +37,7 @@ pub const ROWS: &[Row] = &[
             "baleen-base",
             "baleen-policy",
             "baleen-http1",
+            "baleen-fault",
             "baleen-telemetry",
             "baleen-config",
             "baleen-discovery",
@@ -47,6 +48,7 @@ pub const ROWS: &[Row] = &[
         "baleen-drill",
         &[
             "baleen-base",
+            "baleen-policy",
             "baleen-fault",
             "baleen-http1",
             "baleen-telemetry",
@@ -70,6 +72,7 @@ pub const ROWS: &[Row] = &[
             "baleen-sim",
             "baleen-drill",
             "baleen-admin",
+            "baleen-fault",
         ],
         true,
     ),
