@@ -337,6 +337,16 @@ fn the_demos_children_die_with_it() {
     }
 }
 
+/// A scenario that has this in it.
+fn whole_scenario(part: &str) -> String {
+    if part.contains("[scenario]") {
+        return part.to_owned();
+    }
+    let workload = "[[workload]]\nname = \"shop\"\nto = \"web\"\nrate = \"1/s\"\n";
+    let service = if part.contains("[service.web]") { "" } else { "[service.web]\n" };
+    format!("[scenario]\nduration = \"30s\"\n{workload}{service}{part}")
+}
+
 /// Every configuration and scenario in the README and the guides can be run as it stands; what a fragment leaves out is added.
 #[test]
 fn configurations_in_the_guides_are_right() {
@@ -350,6 +360,9 @@ fn configurations_in_the_guides_are_right() {
         let text = std::fs::read_to_string(&page).expect("read");
         for block in text.split("```toml\n").skip(1) {
             let mut whole = block.split("```").next().expect("a block").to_owned();
+            if whole.contains("[service.") || whole.contains("[[guard]]") {
+                whole = whole_scenario(&whole);
+            }
             if whole.contains("[scenario]") {
                 // As it stands; what it warns of may be its lesson.
                 let (_dir, path) = config(&whole);

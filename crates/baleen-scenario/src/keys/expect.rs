@@ -32,6 +32,23 @@ const fn latency(name: &'static str, doc: &'static str) -> Key {
     Key::new(name, Kind::Form(&TIME), "", doc)
 }
 
+// What callers see, for expectations and guards.
+const SUCCESS: Key = Key::new(
+    "success",
+    Kind::Form(&SHARE),
+    "",
+    "Calls that were answered well (a status below 500, but for 429) before the caller left.",
+);
+const GOODPUT: Key = Key::new("goodput", Kind::Form(&OFTEN), "", "Calls answered well, per time.");
+const P50: Key =
+    latency("p50", "Latency of calls that were answered well: half of them are faster.");
+const P90: Key = latency("p90", "The same for 90 of 100.");
+const P95: Key = latency("p95", "The same for 95 of 100.");
+const P99: Key = latency("p99", "The same for 99 of 100.");
+const P999: Key = latency("p999", "The same for 999 of 1000.");
+const MEAN: Key = latency("mean", "The same: their mean.");
+const MAX: Key = latency("max", "The same: the longest.");
+
 /// What must hold.
 pub static EXPECT: Def = Def {
     path: "expect",
@@ -62,20 +79,15 @@ pub static EXPECT: Def = Def {
             "",
             "Over whose calls it is measured. Left out: those of all workloads together.",
         ),
-        Key::new(
-            "success",
-            Kind::Form(&SHARE),
-            "",
-            "Calls that were answered well (a status below 500, but for 429) before the caller left.",
-        ),
-        Key::new("goodput", Kind::Form(&OFTEN), "", "Calls answered well, per time."),
-        latency("p50", "Latency of calls that were answered well: half of them are faster."),
-        latency("p90", "The same for 90 of 100."),
-        latency("p95", "The same for 95 of 100."),
-        latency("p99", "The same for 99 of 100."),
-        latency("p999", "The same for 999 of 1000."),
-        latency("mean", "The same: their mean."),
-        latency("max", "The same: the longest."),
+        SUCCESS,
+        GOODPUT,
+        P50,
+        P90,
+        P95,
+        P99,
+        P999,
+        MEAN,
+        MAX,
         Key::new(
             "tries",
             Kind::Form(&NUMBER),
@@ -123,20 +135,15 @@ pub static GUARD: Def = Def {
             "\"5s\"",
             "Over the calls that ended in the last so long. Nothing is judged before the warm-up has been over for that long.",
         ),
-        Key::new(
-            "success",
-            Kind::Form(&SHARE),
-            "",
-            "Calls that were answered well (a status below 500, but for 429) before the caller left.",
-        ),
-        Key::new("goodput", Kind::Form(&OFTEN), "", "Calls answered well, per time."),
-        latency("p50", "Latency of calls that were answered well: half of them are faster."),
-        latency("p90", "The same for 90 of 100."),
-        latency("p95", "The same for 95 of 100."),
-        latency("p99", "The same for 99 of 100."),
-        latency("p999", "The same for 999 of 1000."),
-        latency("mean", "The same: their mean."),
-        latency("max", "The same: the longest."),
+        SUCCESS,
+        GOODPUT,
+        P50,
+        P90,
+        P95,
+        P99,
+        P999,
+        MEAN,
+        MAX,
     ],
     named: None,
 };
