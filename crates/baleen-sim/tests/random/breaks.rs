@@ -276,7 +276,7 @@ impl Plan {
         if dice.chance(20) {
             table.text("goodput", format!("{} {}.5/s", op(dice), dice.scale(0, 500)));
         }
-        if dice.chance(20) {
+        if table.def.key("tries").is_some() && dice.chance(20) {
             table.text("tries", format!("{} {}", op(dice), milli(dice.scale(500, 4_000))));
         }
         if table.entries.len() > before && dice.chance(50) {
