@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::args::Args;
-use crate::bench::{machine, output_line, shown_command};
+use crate::bench::{machine, output_line};
 use crate::repo;
 
 /// Where scenarios are that are made for drills.
@@ -38,6 +38,14 @@ struct Asked {
     fit: bool,
     report: bool,
     build: bool,
+}
+
+impl Asked {
+    /// The command that measures all of it.
+    fn shown(&self) -> String {
+        let repeat = self.repeat.map(|n| format!(" --repeat {n}")).unwrap_or_default();
+        format!("cargo xtask accuracy{repeat}{}", if self.fit { " --fit" } else { "" })
+    }
 }
 
 /// What came of one scenario, as it is kept.
@@ -118,7 +126,7 @@ pub fn run(mut args: Args) -> Result<()> {
     }
     let entries: Vec<Entry> =
         names.iter().map(|name| entry(&folder, name)).collect::<Result<_>>()?;
-    let text = page::render(&entries, &shown_command());
+    let text = page::render(&entries, &asked.shown());
     if asked.only.is_some() {
         print!("{text}");
     } else {
