@@ -514,6 +514,7 @@ pub fn read_mesh(
     left.extend(config.listeners.iter().map(|l| format!("listener {}", l.listen)));
     let admin = together.table.iter().any(|e| e.key == "admin");
     left.extend(config.admin.filter(|_| admin).map(|addr| format!("admin server {addr}")));
+    left.extend(config.control.take().map(|_| "control interface".to_owned()));
     let dir = config.services_dir.take();
     left.extend(dir.map(|dir| format!("files namer {}", dir.display())));
     for (cluster, endpoints) in std::mem::take(&mut config.endpoints) {

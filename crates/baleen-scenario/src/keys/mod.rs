@@ -120,8 +120,8 @@ pub static ROOT: Def = Def {
             Kind::Elsewhere(&BALEEN, "configuration.md"),
             "",
             "Settings of Baleen, as `[mesh.route]` or `[mesh.cluster.web]`, laid leaf by leaf over the file that `mesh` in \
-             `[scenario]` names, and over those of all groups. No listener is needed: listeners, the admin server, the namer \
-             and endpoints are replaced by what the scenario says.",
+             `[scenario]` names, and over those of all groups. No listener is needed: listeners, the admin server, the control \
+             interface, the namer and endpoints are replaced by what the scenario says.",
         ),
         Key::new("proxy", Kind::Table(&PROXY), "", ""),
         Key::new("workload", Kind::Tables(&WORKLOAD, WORKLOADS_MAX), "", ""),

@@ -153,6 +153,8 @@ impl Style {
 fn words(dice: &mut Dice, def: &Def, key: &Key) -> Value {
     let list: &[&str] = match (def.path, key.name) {
         ("", "zone") => &["\"rack-0\"", "\"rack-1\"", "\"elsewhere\""],
+        ("control", "listen") => &["\"off\"", "\"127.0.0.1:9991\"", "\"unix:run/control\""],
+        ("control", "token") => &["\"env:TOKEN\"", "\"file:token\""],
         ("route.retry", "methods") => &["[\"GET\"]", "[\"GET\", \"POST\", \"PUT\"]", "[]"],
         ("route.rate", "key") => {
             &["\"route\"", "\"address\"", "\"header:x-user\"", "\"cookie:sid\""]
