@@ -199,7 +199,8 @@ fn one(case: Case, who: Who, seconds: u32, tools: &Tools) -> Result<Sample> {
         Case::Latency => who.has_rate().then_some(SLOW_RATE),
     };
     // A tool without a rate has so many connections as come near it.
-    let connections = if case == Case::Latency { SLOW_RATE / 50 } else { CONNECTIONS };
+    let few = case == Case::Latency && rate.is_none();
+    let connections = if few { SLOW_RATE / 50 } else { CONNECTIONS };
     let truth_ms = if case == Case::Latency { Some(probe(port)?) } else { None };
     let path = if case == Case::Closed { "/128" } else { "/" };
     let url = format!("http://127.0.0.1:{port}{path}");
