@@ -12,12 +12,14 @@
 //! | `stage` | what one toxic does to one chunk |
 //! | `script` | what goes wrong with HTTP exchanges |
 //! | `filter` | HTTP/1.1 exchanges on a connection, with what goes wrong |
+//! | `carrier` | one connection: two lanes and a filter between two streams |
 //! | `fuzz` | body of the fuzz target, behind the feature `fuzzing` |
 //! | `scope` | share of connections, start, end, lease |
 //!
 //! Not here: sockets, kernel rules, processes (`baleen-drill`). Bounds: [`LANE_BYTES_MAX`] held back in a lane, [`HELD_BYTES_MAX`] in a filter. Tested: beside
 //! the code.
 
+mod carrier;
 mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -28,6 +30,7 @@ mod script;
 mod stage;
 mod toxic;
 
+pub use carrier::{Carrier, HttpFaults, Next, Stream};
 pub use filter::{Act, Filter, HELD_BYTES_MAX};
 pub use lane::{LANE_BYTES_MAX, Lane, Out};
 pub use scope::Scope;

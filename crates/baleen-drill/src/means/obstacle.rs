@@ -97,6 +97,18 @@ fn program(scenario: &Scenario, service: &Service, all: &mut Vec<Obstacle>) {
         )),
         Some(_) => {}
     }
+    let told = |word: &String| word.contains("{port}") || word.contains("{address}");
+    if !command.is_empty() && !command.iter().any(told) {
+        all.push(Obstacle::new(
+            format!("`{name}` can't be reached"),
+            Some(&service.place),
+            "its command has neither `{port}` nor `{address}`: nothing tells the program where the drill expects it",
+            format!(
+                "let it listen where it is told, such as `run = [{}, \"--port\", \"{{port}}\"]`",
+                command.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ")
+            ),
+        ));
+    }
     if !service.calls.is_empty() {
         all.push(Obstacle::new(
             format!("`{name}` has a program of its own, and `calls`"),

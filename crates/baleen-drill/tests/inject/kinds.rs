@@ -119,7 +119,7 @@ fn by_links() {
 
 /// The same with a program of its own.
 fn real(fault: &str) -> String {
-    text(fault).replace("concurrency = 4", "run = [\"sh\"]")
+    text(fault).replace("concurrency = 4", "run = [\"sh\", \"{port}\"]")
 }
 
 #[test]

@@ -63,9 +63,9 @@ fn doors_are_where_something_lies_between() {
 
 #[test]
 fn errors_are_answered_by_who_counts_them() {
-    let real = ONE.replace("concurrency = 4", "run = [\"sh\"]");
+    let real = ONE.replace("concurrency = 4", "run = [\"sh\", \"{port}\"]");
     let both = format!(
-        "{ONE}[[workload]]\nname = \"o\"\nto = \"old\"\nrate = \"1/s\"\n[service.old]\nrun = [\"sh\"]\n"
+        "{ONE}[[workload]]\nname = \"o\"\nto = \"old\"\nrate = \"1/s\"\n[service.old]\nrun = [\"sh\", \"{{port}}\"]\n"
     );
     for (kind, more) in [("errors", "share = \"50%\""), ("fail-first", "count = 8")] {
         let plan = planned(&format!("{ONE}{}", fault(kind, "web", more)));
@@ -94,6 +94,14 @@ fn what_can_not_be_is_said_at_once() {
         &user(),
         &["no program `no-such-program`", "nobody counts", "can't be told"],
     );
+    let deaf = ONE.replace("concurrency = 4", "run = [\"sh\", \"server.sh\", \"{replica}\"]");
+    check_obstacles(
+        &deaf,
+        &user(),
+        &["`run = [\"sh\", \"server.sh\", \"{replica}\", \"--port\", \"{port}\"]`"],
+    );
+    let told = ONE.replace("concurrency = 4", "run = [\"sh\", \"server.sh\", \"-l{address}\"]");
+    planned(&told);
     let many = "[[workload]]\nto = \"web\"\nrate = \"30000/s\"\n[service.web]\nreplicas = 80\n";
     check_obstacles(many, &user(), &["80 processes", "30000 calls per second"]);
 }

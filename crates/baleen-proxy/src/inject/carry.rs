@@ -7,8 +7,8 @@
 //! What an attempt meets is said when it begins (`Carried::begin`) and ends when the fault does. When the exchange lets go of the
 //! connection, both ends are closed, whatever is held back.
 //!
-//! Bounds: a lane reads no more while it is full; what could not be written yet stops reading, too.
-//! Not here: which faults (`inject`), what they do (`baleen-fault`). Tested: below, and end to end.
+//! Not here: which faults (`inject`), how bytes go from side to side and what faults do to them (`baleen-fault`). Tested:
+//! below, and end to end.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baleen_base::Tick;
-use baleen_fault::{Act, Direction, Filter, HttpFault, Lane, Out, Toxic};
+use baleen_fault::{Carrier, Direction, Exchange, HttpFault, HttpFaults, Next, Stream, Toxic};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpListener, TcpStream};
@@ -131,53 +131,42 @@ async fn closed(told: &Carried) {
     }
 }
 
-/// What the sender of a direction does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Source {
-    Open,
-    Ended,
-    Broke,
-}
+/// One end of a carried connection.
+struct Side(TcpStream);
 
-/// One direction.
-struct Half {
-    lane: Lane,
-    source: Source,
-    /// It can be read from.
-    ready: bool,
-    /// Taken from the lane and not written yet.
-    pending: Vec<u8>,
-    at: usize,
-    /// Nothing will be written any more.
-    finished: bool,
-    /// Its end closes the connection.
-    closes: bool,
-}
+impl Stream for Side {
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
 
-impl Half {
-    fn wants_more(&self) -> bool {
-        let has_room = self.at >= self.pending.len() && !self.lane.is_full();
-        self.source == Source::Open && (self.finished || has_room)
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn shutdown_write(&self) {
+        let _ = SockRef::from(&self.0).shutdown(Shutdown::Write);
     }
 }
 
-/// How a connection goes on.
-enum Next {
-    /// Until something happens or, at the latest, then.
-    Wait(Option<Tick>),
-    /// Close both sides.
-    Close,
-    /// Reset both sides.
-    Reset,
+/// The attempt's own fault is for the exchange that begins next.
+struct Attempt<'a>(&'a Cell<Option<HttpFault>>);
+
+impl HttpFaults for Attempt<'_> {
+    fn any(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    fn begin(&mut self, _: Exchange<'_>) -> Option<HttpFault> {
+        self.0.take()
+    }
 }
 
 struct Task<'a> {
     faults: &'a Faults,
     told: &'a Carried,
     /// By the direction that reads from it: the exchange, the upstream.
-    streams: [TcpStream; 2],
-    halves: [Half; 2],
-    filter: Filter,
+    sides: [Side; 2],
+    carrier: Carrier,
     /// Attempts it has heard of.
     attempts: u64,
     /// When a fault begins or ends.
@@ -185,27 +174,13 @@ struct Task<'a> {
     buffer: Box<[u8]>,
 }
 
-fn earlier(a: Option<Tick>, b: Option<Tick>) -> Option<Tick> {
-    [a, b].into_iter().flatten().min()
-}
-
 impl<'a> Task<'a> {
     fn new(faults: &'a Faults, told: &'a Carried, streams: [TcpStream; 2], conn: Conn) -> Task<'a> {
-        let half = |n| Half {
-            lane: Lane::new(conn.born, mix(conn.number, n)),
-            source: Source::Open,
-            ready: true,
-            pending: Vec::new(),
-            at: 0,
-            finished: false,
-            closes: false,
-        };
         Task {
             faults,
             told,
-            streams,
-            halves: [half(1), half(2)],
-            filter: Filter::new(),
+            sides: streams.map(Side),
+            carrier: Carrier::new(conn.born, [mix(conn.number, 1), mix(conn.number, 2)]),
             attempts: 0,
             change: None,
             buffer: vec![0; READ_BYTES].into(),
@@ -213,18 +188,19 @@ impl<'a> Task<'a> {
     }
 
     async fn run(mut self) {
-        match self.carry().await {
-            Next::Reset => self.streams.iter().for_each(reset),
-            Next::Close | Next::Wait(_) => self.streams.iter().for_each(close),
-        }
+        let end = match self.carry().await {
+            Next::Reset => reset,
+            Next::Close | Next::Finished | Next::Wait(_) => close,
+        };
+        self.sides.iter().for_each(|side| end(&side.0));
     }
 
-    /// Until it is closed or reset. `Wait`: both directions have come to their ends, or nobody wants it any more.
+    /// Until it ends, or nobody wants it any more; and how.
     async fn carry(&mut self) -> Next {
         let mut changes = self.faults.changes.subscribe();
         loop {
             if self.told.closed.get() {
-                return Next::Wait(None);
+                return Next::Close;
             }
             let now = self.faults.clock.now();
             let set_changed = changes.has_changed().unwrap_or(false);
@@ -236,29 +212,18 @@ impl<'a> Task<'a> {
                 self.attempts = self.told.attempts.get();
                 self.refresh(now);
             }
-            for way in WAYS {
-                self.read(way, now);
-            }
-            if self.filter.is_on() {
-                self.filter.wake(now, |_| self.told.http.take());
-                self.act(now);
-            }
-            let mut due = self.filter.due();
-            for way in WAYS {
-                match self.write(way, now) {
-                    Next::Wait(at) => due = earlier(due, at),
-                    end => return end,
-                }
-            }
-            if self.halves.iter().all(|half| half.finished) {
-                return Next::Wait(None);
-            }
-            if WAYS.into_iter().any(|way| self.halves[way as usize].ready && self.wants_more(way)) {
-                // There is more to read: others first.
+            let mut attempt = Attempt(&self.told.http);
+            let due = match self.carrier.step(&self.sides, &mut self.buffer, now, &mut attempt) {
+                Next::Wait(due) => due,
+                end => return end,
+            };
+            if self.carrier.has_more() {
+                // Others first.
                 tokio::task::yield_now().await;
                 continue;
             }
-            self.wait(earlier(due, self.change), &mut changes).await;
+            let wake = [due, self.change].into_iter().flatten().min();
+            self.wait(wake, &mut changes).await;
         }
     }
 
@@ -274,124 +239,10 @@ impl<'a> Task<'a> {
             };
             met().filter(|fault| fault.scope.is_on(now)).filter_map(toxic).collect()
         };
-        for (half, way) in self.halves.iter_mut().zip(WAYS) {
-            half.lane.set(now, &on(way));
+        for way in WAYS {
+            self.carrier.set(way, now, &on(way));
         }
         self.change = met().filter_map(|fault| fault.scope.next_change(now)).min();
-    }
-
-    fn wants_more(&self, way: Direction) -> bool {
-        self.halves[way as usize].wants_more() && !self.filter.is_full(way)
-    }
-
-    /// Read once, if there is something to read.
-    fn read(&mut self, way: Direction, now: Tick) {
-        if !self.halves[way as usize].ready || !self.wants_more(way) {
-            return;
-        }
-        let mut buffer = std::mem::take(&mut self.buffer);
-        match self.streams[way as usize].try_read(&mut buffer) {
-            Ok(0) => self.ended(way, now, Source::Ended),
-            Ok(n) => {
-                // A buffer that was not filled was the last of it, most likely.
-                self.halves[way as usize].ready = n == buffer.len();
-                self.came(way, now, &buffer[..n]);
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                self.halves[way as usize].ready = false;
-            }
-            Err(_) => self.ended(way, now, Source::Broke),
-        }
-        self.buffer = buffer;
-    }
-
-    fn came(&mut self, way: Direction, now: Tick, bytes: &[u8]) {
-        if self.halves[way as usize].finished {
-            return;
-        }
-        let http = &self.told.http;
-        if self.filter.takes(way, http.get().is_some()) {
-            self.filter.take(way, bytes, now, |_| http.take());
-            self.act(now);
-            return;
-        }
-        self.filter.passed(way);
-        let half = &mut self.halves[way as usize];
-        if !half.lane.is_clear() {
-            half.lane.push(now, bytes);
-            return;
-        }
-        half.lane.pass(bytes.len());
-        let sent = self.streams[1 - way as usize].try_write(bytes).unwrap_or(0);
-        half.at = 0;
-        half.pending.clear();
-        half.pending.extend_from_slice(&bytes[sent..]);
-    }
-
-    fn ended(&mut self, way: Direction, now: Tick, how: Source) {
-        self.halves[way as usize].source = how;
-        if how == Source::Broke {
-            self.filter.give_up();
-            self.act(now);
-        }
-        if self.filter.is_on() {
-            self.filter.end(way, now, |_| self.told.http.take());
-            self.act(now);
-        } else {
-            self.halves[way as usize].lane.end(now);
-        }
-    }
-
-    /// Do what the filter says.
-    fn act(&mut self, now: Tick) {
-        while let Some(act) = self.filter.act() {
-            match act {
-                Act::Pass(way, bytes) => self.halves[way as usize].lane.push(now, &bytes),
-                Act::End(way) => self.halves[way as usize].lane.end(now),
-                Act::Close => {
-                    let half = &mut self.halves[Direction::Down as usize];
-                    half.closes = true;
-                    half.lane.end(now);
-                }
-            }
-        }
-    }
-
-    /// Write what is due, as far as the receiver takes it.
-    fn write(&mut self, way: Direction, now: Tick) -> Next {
-        let (to, half) = (&self.streams[1 - way as usize], &mut self.halves[way as usize]);
-        while !half.finished {
-            if half.at < half.pending.len() {
-                match to.try_write(&half.pending[half.at..]) {
-                    Ok(n) => half.at += n,
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Next::Wait(None),
-                    // Whoever receives is gone. The other direction will see how; nothing waits for it.
-                    Err(_) => {
-                        half.finished = true;
-                        self.filter.give_up();
-                        self.act(now);
-                        return Next::Wait(None);
-                    }
-                }
-                continue;
-            }
-            match half.lane.poll(now) {
-                Out::Bytes(bytes) => (half.pending, half.at) = (bytes, 0),
-                Out::End if half.closes => return Next::Close,
-                Out::End => match half.source {
-                    Source::Open => return Next::Close,
-                    Source::Broke => return Next::Reset,
-                    Source::Ended => {
-                        let _ = SockRef::from(to).shutdown(Shutdown::Write);
-                        half.finished = true;
-                    }
-                },
-                Out::Reset => return Next::Reset,
-                Out::Wait(at) => return Next::Wait(Some(at)),
-                Out::Idle => return Next::Wait(None),
-            }
-        }
-        Next::Wait(None)
     }
 
     /// Until a socket is ready, a fault changes, or this time has come.
@@ -405,11 +256,8 @@ impl<'a> Task<'a> {
                 None => std::future::pending().await,
             }
         };
-        let [near, upstream] = WAYS.map(|way| {
-            let other = &self.halves[1 - way as usize];
-            let writes = !other.finished && other.at < other.pending.len();
-            readiness(&self.streams[way as usize], self.wants_more(way), writes)
-        });
+        let [near, upstream] =
+            WAYS.map(|way| readiness(&self.sides[way as usize].0, self.carrier.interest(way)));
         let (way, ready) = tokio::select! {
             ready = near => (Direction::Up, ready),
             ready = upstream => (Direction::Down, ready),
@@ -422,14 +270,14 @@ impl<'a> Task<'a> {
             () = asleep => return,
         };
         if ready.is_readable() || ready.is_read_closed() || ready.is_error() {
-            self.halves[way as usize].ready = true;
+            self.carrier.readable(way);
         }
     }
 }
 
 /// When there is something to do with a stream that one direction reads and the other writes.
-async fn readiness(stream: &TcpStream, reads: bool, writes: bool) -> Ready {
-    let interest = match (reads, writes) {
+async fn readiness(stream: &TcpStream, wanted: (bool, bool)) -> Ready {
+    let interest = match wanted {
         (true, true) => Interest::READABLE | Interest::WRITABLE,
         (true, false) => Interest::READABLE,
         (false, true) => Interest::WRITABLE,

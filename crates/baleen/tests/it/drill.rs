@@ -370,6 +370,16 @@ fn what_can_not_be_is_said_before_anything_starts() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("`./app.sh`") && said.contains("nothing was started"), "{said}");
+    // A program that is not told where it is expected can't be reached.
+    let deaf = "[service.web]\nrun = [\"sh\", \"-c\", \"sleep 60\"]\ntime = \"1ms\"\n";
+    let deaf = Stage::new(&[HEAD, STRAIGHT, deaf]);
+    let output = deaf.drill(&[]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("neither `{port}` nor `{address}`") && said.contains("nothing was started"),
+        "{said}"
+    );
     let output = stage.drill(&["--set", "scenario.durations=3s"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     assert!(stage.folders().is_empty());
@@ -380,7 +390,7 @@ fn a_port_in_use_is_told_in_the_programs_words() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port();
     let fixed = format!(
-        "[service.web]\nrun = [\"python3\", \"-m\", \"http.server\", \"--bind\", \"127.0.0.1\", \"{port}\"]\ntime = \"1ms\"\n"
+        "[service.web]\nrun = [\"sh\", \"-c\", \"exec python3 -m http.server --bind 127.0.0.1 {port} # not {{port}}\"]\ntime = \"1ms\"\n"
     );
     let stage = Stage::new(&[HEAD, STRAIGHT, &fixed]);
     let output = stage.drill(&[]);
