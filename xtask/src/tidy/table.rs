@@ -20,9 +20,10 @@ const fn row(name: &'static str, may: &'static [&'static str], tokio: bool) -> R
 pub const ROWS: &[Row] = &[
     row("baleen-base", &[], false),
     row("baleen-policy", &["baleen-base"], false),
+    row("baleen-names", &["baleen-base"], false),
     row("baleen-http1", &[], false),
     row("baleen-telemetry", &["baleen-base"], false),
-    row("baleen-config", &["baleen-base", "baleen-policy"], false),
+    row("baleen-config", &["baleen-base", "baleen-policy", "baleen-names"], false),
     row("baleen-fault", &["baleen-base", "baleen-http1"], false),
     row("baleen-scenario", &["baleen-base", "baleen-telemetry", "baleen-config"], false),
     row(
@@ -30,12 +31,13 @@ pub const ROWS: &[Row] = &[
         &["baleen-base", "baleen-policy", "baleen-telemetry", "baleen-config", "baleen-scenario"],
         false,
     ),
-    row("baleen-discovery", &["baleen-base", "baleen-config"], true),
+    row("baleen-discovery", &["baleen-base", "baleen-names", "baleen-config"], true),
     row(
         "baleen-proxy",
         &[
             "baleen-base",
             "baleen-policy",
+            "baleen-names",
             "baleen-http1",
             "baleen-fault",
             "baleen-telemetry",
@@ -63,6 +65,7 @@ pub const ROWS: &[Row] = &[
         &[
             "baleen-base",
             "baleen-policy",
+            "baleen-names",
             "baleen-http1",
             "baleen-telemetry",
             "baleen-config",
