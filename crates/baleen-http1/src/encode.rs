@@ -30,6 +30,9 @@ pub struct RequestEdits<'a> {
     /// What `Host` shall be, instead of what the request says. Needed for HTTP/1.0 requests that
     /// have none: without it an empty `Host` is sent (RFC 9112 3.2).
     pub host: Option<&'a [u8]>,
+    /// What the target shall be, instead of what the request says: a path and a query, without
+    /// spaces or control bytes.
+    pub target: Option<&'a [u8]>,
     /// Pass on the offer to upgrade: keeps `Upgrade` and adds `Connection: upgrade`.
     pub upgrade: bool,
     /// Add `Connection: close`.
@@ -109,10 +112,13 @@ pub fn encode_request<'n>(
     }
     reserve(out, head.line.start, &head.fields);
 
-    if own_host || head.version() == Version::Http10 {
+    if own_host || edits.target.is_some() || head.version() == Version::Http10 {
         out.extend_from_slice(head.method_name().of(buf));
         out.push(b' ');
-        if absolute {
+        if let Some(target) = edits.target {
+            debug_assert!(target.first() == Some(&b'/'), "a path");
+            out.extend_from_slice(target);
+        } else if absolute {
             out.extend_from_slice(head.forward_prefix(buf));
             out.extend_from_slice(head.path_and_query().of(buf));
         } else {
@@ -374,7 +380,12 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         101 => "Switching Protocols",
         200 => "OK",
         204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
         304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",

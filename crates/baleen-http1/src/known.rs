@@ -32,6 +32,8 @@ pub enum Known {
     /// Any of the names that tell policy something: deadlines, urgency and tries in requests, when and whether to come again
     /// in responses. One for all of them, so that a look at a set of names shows whether a head says anything of this.
     ForPolicy,
+    /// Any of the names that say where logical names lead: tables that come with a request, and what of a path is left over.
+    ForNames,
 }
 
 /// Compares without regard to case. `lower` holds lower-case letters, digits and hyphens only, and `name`
@@ -48,7 +50,7 @@ pub(crate) fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
 
 impl Known {
     /// How many there are.
-    pub(crate) const COUNT: usize = Self::ForPolicy as usize + 1;
+    pub(crate) const COUNT: usize = Self::ForNames as usize + 1;
 
     /// Recognises a field name; `name` must be a token.
     #[inline]
@@ -62,21 +64,26 @@ impl Known {
             (6, b'e') => (is(name, b"expect"), Self::Expect),
             (7, b't') => (is(name, b"trailer"), Self::Trailer),
             (7, b'u') => (is(name, b"upgrade"), Self::Upgrade),
+            (8, b'l') => (is(name, b"l5d-dtab"), Self::ForNames),
             (9, b'f') => (is(name, b"forwarded"), Self::Forwarded),
             (10, b'c') => (is(name, b"connection"), Self::Connection),
             (10, b'k') => (is(name, b"keep-alive"), Self::KeepAlive),
+            (11, b'b') => (is(name, b"baleen-dtab"), Self::ForNames),
             (11, b'g') => (is(name, b"grpc-status"), Self::ForPolicy),
             (11, b'r') => (is(name, b"retry-after"), Self::ForPolicy),
             (11, b't') => (is(name, b"traceparent"), Self::Traceparent),
             (12, b'b') => (is(name, b"baleen-admit"), Self::ForPolicy),
             (12, b'g') => (is(name, b"grpc-timeout"), Self::ForPolicy),
+            (12, b'l') => (is(name, b"l5d-ctx-dtab"), Self::ForNames),
             (12, b'x') => (is(name, b"x-request-id"), Self::XRequestId),
             (14, b'b') => (is(name, b"baleen-attempt"), Self::ForPolicy),
             (14, b'c') => (is(name, b"content-length"), Self::ContentLength),
+            (15, b'b') if is(name, b"baleen-ctx-dtab") => (true, Self::ForNames),
             (15, b'b') => {
                 (is(name, b"baleen-deadline") | is(name, b"baleen-priority"), Self::ForPolicy)
             }
             (15, b'x') => (is(name, b"x-forwarded-for"), Self::XForwardedFor),
+            (16, b'l') if is(name, b"l5d-dst-residual") => (true, Self::ForNames),
             (16, b'l') => (is(name, b"l5d-ctx-deadline"), Self::ForPolicy),
             (16, b'p') => (is(name, b"proxy-connection"), Self::ProxyConnection),
             (16, b'x') => (is(name, b"x-forwarded-host"), Self::XForwardedHost),
@@ -84,6 +91,7 @@ impl Known {
             (17, b'x') => (is(name, b"x-forwarded-proto"), Self::XForwardedProto),
             (18, b'p') => (is(name, b"proxy-authenticate"), Self::ProxyAuthenticate),
             (19, b'p') => (is(name, b"proxy-authorization"), Self::ProxyAuthorization),
+            (19, b'b') => (is(name, b"baleen-dst-residual"), Self::ForNames),
             (21, b'x') => (is(name, b"x-envoy-attempt-count"), Self::ForPolicy),
             (22, b'g') => (is(name, b"grpc-retry-pushback-ms"), Self::ForPolicy),
             (26, b'g') => (is(name, b"grpc-previous-rpc-attempts"), Self::ForPolicy),

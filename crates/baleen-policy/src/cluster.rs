@@ -293,6 +293,13 @@ impl Cluster {
         was != panic
     }
 
+    /// Whether every endpoint that is in use fails, though some of them are not ejected because the ceiling was reached. Mostly
+    /// the first that is looked at does not.
+    pub(crate) fn all_fail(&self, now: Tick) -> bool {
+        let eps = self.members.iter().map(|&slot| &self.eps[slot as usize]);
+        eps.filter(|ep| ep.health.is_in()).all(|ep| ep.hold.is_failing(now))
+    }
+
     /// Whether a call needs nothing here but a slot of the cluster, and nobody waits for one.
     #[inline(always)]
     pub(crate) fn lets_in(&self, now: Tick, f: &CallFacts) -> bool {

@@ -181,7 +181,8 @@ pub enum Target {
     Cluster(ClusterId),
     /// One of these, drawn by weight.
     Union(Vec<(u32, Target)>),
-    /// The first of these that has a usable endpoint, else the first that has any.
+    /// The first of these that has a usable endpoint, else the first that has any
+    /// ([`RouteParams::fallback_by`](crate::params::RouteParams::fallback_by)).
     Alt(Vec<Target>),
 }
 

@@ -20,7 +20,7 @@ use core::time::Duration;
 use baleen_base::{Cause, ClusterId, Cx, Prng, RetryDenied, RouteId, Sent, Spend, Tick};
 use serde::{Deserialize, Serialize};
 
-use crate::params::{Backoff, Jitter, RouteParams};
+use crate::params::{Backoff, FallbackBy, Jitter, RouteParams};
 use crate::span::Span;
 use crate::{HeadFacts, Target};
 
@@ -51,6 +51,15 @@ pub(crate) struct Quick {
     pub(crate) open: bool,
     /// Second attempts may go beside slow first ones.
     pub(crate) hedges: bool,
+    pub(crate) falls: Falls,
+}
+
+/// How calls go on from one alternative to the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Falls {
+    pub(crate) by: FallbackBy,
+    /// So many in a million go to the second usable alternative.
+    pub(crate) standby_ppm: u32,
 }
 
 impl Quick {
@@ -62,6 +71,7 @@ impl Quick {
             retried_from: p.retry_statuses.first().map_or(u16::MAX, |&s| s.max(400)),
             open: p.rate.is_none() && p.concurrency == u32::MAX,
             hedges: p.hedge.is_some(),
+            falls: Falls { by: p.fallback_by, standby_ppm: p.standby.ppm() },
         }
     }
 }
@@ -260,7 +270,7 @@ pub(crate) enum Standing {
     Unknown,
     /// It has no endpoint.
     Empty,
-    /// It has endpoints, all of them out.
+    /// It has endpoints, all of them out or failing.
     Out,
     /// It has an endpoint in use.
     Usable,
@@ -311,9 +321,10 @@ impl Bound {
     pub(crate) fn walk(
         &self,
         rng: &mut Prng,
+        falls: Falls,
         standing: &impl Fn(ClusterId) -> Standing,
     ) -> Option<ClusterId> {
-        self.visit(rng, standing, 0)
+        self.visit(rng, falls, standing, 0)
     }
 
     /// The cluster, when the target is just one.
@@ -325,19 +336,20 @@ impl Bound {
     fn visit(
         &self,
         rng: &mut Prng,
+        falls: Falls,
         standing: &impl Fn(ClusterId) -> Standing,
         at: usize,
     ) -> Option<ClusterId> {
         match *self.nodes.get(at)? {
             Node::Cluster(c) => Some(c),
-            Node::Weight(_) => self.visit(rng, standing, at + 1),
+            Node::Weight(_) => self.visit(rng, falls, standing, at + 1),
             Node::Union { weights, end } => {
                 let mut left = rng.below(weights);
                 let mut child = at + 1;
                 while child < end as usize {
                     if let Some(Node::Weight(w)) = self.nodes.get(child) {
                         if left < u64::from(*w) {
-                            return self.visit(rng, standing, child + 1);
+                            return self.visit(rng, falls, standing, child + 1);
                         }
                         left -= u64::from(*w);
                     }
@@ -345,23 +357,41 @@ impl Bound {
                 }
                 None
             }
-            Node::Alt { end } => {
-                let (mut best, mut child) = (None, at + 1);
-                while child < end as usize {
-                    if let Some(c) = self.visit(rng, standing, child) {
-                        let s = standing(c);
-                        if s == Standing::Usable {
+            Node::Alt { end } => self.alternatives(rng, falls, standing, (at + 1, end as usize)),
+        }
+    }
+
+    /// The first usable one, now and then the second, else whichever is nearest to it. By name: the first that leads anywhere.
+    fn alternatives(
+        &self,
+        rng: &mut Prng,
+        falls: Falls,
+        standing: &impl Fn(ClusterId) -> Standing,
+        (mut child, end): (usize, usize),
+    ) -> Option<ClusterId> {
+        let (mut best, mut first) = (None, None);
+        while child < end {
+            let next = self.after(child);
+            if let Some(c) = self.visit(rng, falls, standing, child) {
+                let s = standing(c);
+                match (falls.by, s, first) {
+                    (FallbackBy::Name, ..) | (_, Standing::Usable, Some(_)) => return Some(c),
+                    (_, Standing::Usable, None) => {
+                        let exercise = next < end
+                            && falls.standby_ppm > 0
+                            && rng.below(1_000_000) < u64::from(falls.standby_ppm);
+                        if !exercise {
                             return Some(c);
                         }
-                        if best.is_none_or(|(b, _)| s > b) {
-                            best = Some((s, c));
-                        }
+                        first = Some(c);
                     }
-                    child = self.after(child);
+                    _ if best.is_none_or(|(b, _)| s > b) => best = Some((s, c)),
+                    _ => {}
                 }
-                best.map(|(_, c)| c)
             }
+            child = next;
         }
+        first.or(best.map(|(_, c)| c))
     }
 
     fn only(&self) -> Option<ClusterId> {
@@ -516,8 +546,9 @@ mod tests {
     fn alternatives_fall_through_to_the_first_usable_then_to_the_first_that_has_any() {
         let b = Bound::new(&Target::Alt(alloc::vec![c(1), c(2), c(3)]));
         let mut rng = Prng::new(1);
-        let mut at =
-            |usable: &[u32], out: &[u32]| b.walk(&mut rng, &standing(usable, out)).unwrap().0;
+        let mut at = |usable: &[u32], out: &[u32]| {
+            b.walk(&mut rng, Falls::default(), &standing(usable, out)).unwrap().0
+        };
         assert_eq!(at(&[1, 2, 3], &[]), 1);
         assert_eq!(at(&[3], &[1]), 3);
         assert_eq!(at(&[], &[2, 3]), 2);
@@ -531,13 +562,21 @@ mod tests {
         b.check().unwrap();
         let (mut rng, mut n) = (Prng::new(1), [0u32; 4]);
         for _ in 0..10_000 {
-            n[b.walk(&mut rng, &standing(&[1, 2, 3], &[])).unwrap().0 as usize] += 1;
+            n[b.walk(&mut rng, Falls::default(), &standing(&[1, 2, 3], &[])).unwrap().0
+                as usize] += 1;
         }
         assert!((8_850..9_150).contains(&n[1]), "{n:?}");
         assert_eq!(n[1] + n[2], 10_000);
         let none = Bound::new(&Target::Union(alloc::vec![(0, c(1))]));
-        assert_eq!(none.walk(&mut rng, &standing(&[1], &[])), None);
-        assert_eq!(Bound::new(&Target::Alt(Vec::new())).walk(&mut rng, &standing(&[], &[])), None);
+        assert_eq!(none.walk(&mut rng, Falls::default(), &standing(&[1], &[])), None);
+        assert_eq!(
+            Bound::new(&Target::Alt(Vec::new())).walk(
+                &mut rng,
+                Falls::default(),
+                &standing(&[], &[])
+            ),
+            None
+        );
     }
 
     #[test]
@@ -548,10 +587,61 @@ mod tests {
         }
         let b = Bound::new(&t);
         b.check().unwrap();
-        assert_eq!(b.walk(&mut Prng::new(1), &standing(&[1, 2], &[])), Some(ClusterId(2)));
+        assert_eq!(
+            b.walk(&mut Prng::new(1), Falls::default(), &standing(&[1, 2], &[])),
+            Some(ClusterId(2))
+        );
         let wide = Target::Alt((0..10_000).map(c).collect());
         let b = Bound::new(&wide);
         b.check().unwrap();
-        assert_eq!(b.walk(&mut Prng::new(1), &standing(&[4000, 9999], &[])), Some(ClusterId(4000)));
+        assert_eq!(
+            b.walk(&mut Prng::new(1), Falls::default(), &standing(&[4000, 9999], &[])),
+            Some(ClusterId(4000))
+        );
+    }
+
+    #[test]
+    fn weights_hold_over_a_million_draws() {
+        let weights = [1u32, 9, 90, 300, 600];
+        let items = weights.iter().zip(0..).map(|(w, i)| (*w, c(i))).collect();
+        let b = Bound::new(&Target::Union(items));
+        let (mut rng, mut n) = (Prng::new(7), [0u32; 5]);
+        for _ in 0..1_000_000 {
+            n[b.walk(&mut rng, Falls::default(), &standing(&[], &[])).unwrap().0 as usize] += 1;
+        }
+        for (weight, n) in weights.iter().zip(n) {
+            // Half a percent of all draws.
+            assert!(n.abs_diff(weight * 1000) < 5_000, "{weight} of 1000: {n}");
+        }
+    }
+
+    #[test]
+    fn a_standby_is_used_a_little_while_both_are_usable() {
+        let b = Bound::new(&Target::Alt(alloc::vec![c(1), c(2), c(3)]));
+        let falls = Falls { by: FallbackBy::Health, standby_ppm: 10_000 };
+        let mut rng = Prng::new(3);
+        let mut count = |usable: &[u32]| {
+            let mut n = [0u32; 4];
+            for _ in 0..1_000_000 {
+                n[b.walk(&mut rng, falls, &standing(usable, &[])).unwrap().0 as usize] += 1;
+            }
+            n
+        };
+        let n = count(&[1, 3]);
+        assert!(n[3].abs_diff(10_000) < 1_000 && n[2] == 0 && n[1] + n[3] == 1_000_000, "{n:?}");
+        assert_eq!(count(&[1]), [0, 1_000_000, 0, 0], "nobody else can be exercised");
+        assert_eq!(count(&[]), [0, 1_000_000, 0, 0]);
+    }
+
+    #[test]
+    fn by_name_the_first_is_the_one_whatever_its_health() {
+        let falls = Falls { by: FallbackBy::Name, standby_ppm: 500_000 };
+        let nowhere = Target::Union(Vec::new());
+        let b = Bound::new(&Target::Alt(alloc::vec![nowhere, c(1), c(2)]));
+        let mut rng = Prng::new(1);
+        for usable in [&[2][..], &[1, 2], &[]] {
+            let at = b.walk(&mut rng, falls, &standing(usable, &[]));
+            assert_eq!(at, Some(ClusterId(1)), "{usable:?}");
+        }
     }
 }

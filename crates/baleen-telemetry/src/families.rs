@@ -144,6 +144,32 @@ families! {
         "Attempts that met a fault because it was asked for over the control interface, by what went wrong.";
     OVERFLOW Counter "baleen_telemetry_overflow_events_total" ["table"]
         "Events of ids beyond the bounds of the tables, counted under the label other.";
+    NAMER_UP Gauge "baleen_namer_up" ["namer"]
+        "1 while the registry answers, 0 while what it said last is used.";
+    NAMER_COLD Gauge "baleen_namer_cold" ["namer"]
+        "1 while what is used comes from the disk, because the registry has not answered since the start.";
+    NAMER_AGE Gauge "baleen_namer_heard_age_seconds" ["namer"]
+        "How long ago the registry last answered. Left out when it never did.";
+    NAMER_SNAPSHOT_AGE Gauge "baleen_namer_snapshot_age_seconds" ["namer"]
+        "How old the last good state on the disk is. Left out when there is none.";
+    NAMER_SERVICES Gauge "baleen_namer_services" ["namer"]
+        "Services that the namer knows.";
+    NAMER_ENDPOINTS Gauge "baleen_namer_endpoints" ["namer"]
+        "Endpoints of them, held ones included.";
+    NAMER_HELD Gauge "baleen_namer_held_endpoints" ["namer"]
+        "Endpoints that the registry has no more and that are held, because too many went at once.";
+    NAMER_REFUSED Gauge "baleen_namer_refused_entries" ["namer"]
+        "Entries of the registry that can't be read.";
+    NAMER_SESSIONS Counter "baleen_namer_sessions_total" ["namer"]
+        "How often the registry began to be watched.";
+    NAMER_STUCK Counter "baleen_namer_sessions_stuck_total" ["namer"]
+        "Watches given up because nothing was heard for too long.";
+    DTAB_VERSION Gauge "baleen_dtab_version" ["namespace"]
+        "Version of the table that is followed; with a staged change on trial that of the table it will replace. Left out when there is no table.";
+    DTAB_AGE Gauge "baleen_dtab_heard_age_seconds" ["namespace"]
+        "How long ago the store of the table last answered. Left out when it has not since the start.";
+    DTAB_STAGED Gauge "baleen_dtab_staged" ["namespace"]
+        "1 while the table of a staged change is used here.";
     BUILD Gauge "baleen_build_info" ["version"]
         "Always 1; the version is in the label.";
     CPU Counter "process_cpu_seconds_total" []

@@ -28,5 +28,6 @@ pub use hist::{BUCKETS, Hist};
 pub use shell::{RULES_MAX, Sender, ShellCounter, ShellGauge};
 pub use snapshot::{ClusterCounts, EndpointCounts, ListenerCounts, RouteCounts, Slots, Snapshot};
 pub use text::{
-    CLUSTERS_SHOWN, ENDPOINTS_SHOWN, LISTENERS_SHOWN, Names, Process, ROUTES_SHOWN, prometheus,
+    CLUSTERS_SHOWN, ENDPOINTS_SHOWN, LISTENERS_SHOWN, NamerFigures, Names, Process, ROUTES_SHOWN,
+    TableFigures, prometheus, prometheus_namers, prometheus_table,
 };

@@ -53,6 +53,8 @@ shell_counters! {
     DegradedStale "baleen_degraded_stale_total" "Old answers that were served because nothing else was left.";
     /// Fixed answers served in place of failures.
     DegradedStatic "baleen_degraded_static_total" "Fixed answers that were served because nothing else was left.";
+    /// Requests whose names led nowhere.
+    Unbound "baleen_unbound_requests_total" "Requests whose names led nowhere, answered 404 or 503; not those that brought tables of their own.";
 }
 
 macro_rules! shell_gauges {

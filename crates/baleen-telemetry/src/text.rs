@@ -101,6 +101,96 @@ pub fn prometheus(snapshot: &Snapshot, names: &dyn Names, process: &Process) -> 
     text.out
 }
 
+/// What is known of a namer.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct NamerFigures {
+    /// What it is mounted as.
+    pub name: String,
+    /// The registry answers.
+    pub up: bool,
+    /// What is used comes from the disk.
+    pub cold: bool,
+    /// How long ago the registry last answered.
+    pub heard: Option<Duration>,
+    /// How old the state on the disk is.
+    pub snapshot: Option<Duration>,
+    /// Services it knows.
+    pub services: u64,
+    /// Endpoints of them, held ones included.
+    pub endpoints: u64,
+    /// Endpoints that are held.
+    pub held: u64,
+    /// Entries that can't be read.
+    pub refused: u64,
+    /// How often it began to be watched.
+    pub sessions: u64,
+    /// Watches given up because nothing was heard.
+    pub stuck: u64,
+}
+
+/// Namers as Prometheus text, to be put after [`prometheus`]. Nothing when there are none.
+#[must_use]
+pub fn prometheus_namers(namers: &[NamerFigures]) -> String {
+    type Of<'a> = (&'a Family, &'a dyn Fn(&NamerFigures) -> Option<f64>);
+    let age = |d: Option<Duration>| d.map(|d| d.as_secs_f64());
+    let rows: [Of<'_>; 10] = [
+        (&f::NAMER_UP, &|n| Some(f64::from(u8::from(n.up)))),
+        (&f::NAMER_COLD, &|n| Some(f64::from(u8::from(n.cold)))),
+        (&f::NAMER_AGE, &|n| age(n.heard)),
+        (&f::NAMER_SNAPSHOT_AGE, &|n| age(n.snapshot)),
+        (&f::NAMER_SERVICES, &|n| Some(n.services as f64)),
+        (&f::NAMER_ENDPOINTS, &|n| Some(n.endpoints as f64)),
+        (&f::NAMER_HELD, &|n| Some(n.held as f64)),
+        (&f::NAMER_REFUSED, &|n| Some(n.refused as f64)),
+        (&f::NAMER_SESSIONS, &|n| Some(n.sessions as f64)),
+        (&f::NAMER_STUCK, &|n| Some(n.stuck as f64)),
+    ];
+    let mut text = Text { out: String::new() };
+    if namers.is_empty() {
+        return text.out;
+    }
+    for (family, value) in rows {
+        text.family(family);
+        for namer in namers {
+            if let Some(value) = value(namer) {
+                text.sample(family, &[&namer.name], value);
+            }
+        }
+    }
+    text.out
+}
+
+/// What is known of the table that is followed.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TableFigures {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its version.
+    pub version: Option<u64>,
+    /// How long ago its store last answered.
+    pub heard: Option<Duration>,
+    /// The table of a staged change is used.
+    pub staged: bool,
+}
+
+/// The table that is followed as Prometheus text, to be put after [`prometheus`].
+#[must_use]
+pub fn prometheus_table(table: &TableFigures) -> String {
+    let rows = [
+        (&f::DTAB_VERSION, table.version.map(|version| version as f64)),
+        (&f::DTAB_AGE, table.heard.map(|age| age.as_secs_f64())),
+        (&f::DTAB_STAGED, Some(f64::from(u8::from(table.staged)))),
+    ];
+    let mut text = Text { out: String::new() };
+    for (family, value) in rows {
+        text.family(family);
+        if let Some(value) = value {
+            text.sample(family, &[&table.namespace], value);
+        }
+    }
+    text.out
+}
+
 /// The text so far.
 struct Text {
     out: String,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const NAMES: [(&str, Known); 31] = [
+const NAMES: [(&str, Known); 37] = [
     ("host", Known::Host),
     ("content-length", Known::ContentLength),
     ("transfer-encoding", Known::TransferEncoding),
@@ -34,6 +34,12 @@ const NAMES: [(&str, Known); 31] = [
     ("x-envoy-expected-rq-timeout-ms", Known::ForPolicy),
     ("x-envoy-attempt-count", Known::ForPolicy),
     ("retry-after", Known::ForPolicy),
+    ("baleen-dtab", Known::ForNames),
+    ("l5d-dtab", Known::ForNames),
+    ("baleen-ctx-dtab", Known::ForNames),
+    ("l5d-ctx-dtab", Known::ForNames),
+    ("baleen-dst-residual", Known::ForNames),
+    ("l5d-dst-residual", Known::ForNames),
 ];
 
 #[test]

@@ -34,11 +34,16 @@ const HOLD_MAX: Duration = Duration::from_secs(1);
 /// As in linkerd2's load biaser.
 const PUSH_MAX: Duration = Duration::from_secs(300);
 
+/// Failures in a row after which an endpoint counts as failing, where its cluster has an alternative.
+const FAILING_FROM: u32 = 3;
+
 /// Failures in a row as this worker sees them, and until when they hold the endpoint back.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Hold {
     failures: u32,
     until: Tick,
+    /// Until when an attempt has time to show that it is well again.
+    tried_until: Tick,
     /// Until when it asked to be left alone.
     pushed_until: Tick,
 }
@@ -53,6 +58,21 @@ impl Hold {
     #[inline]
     pub(crate) fn succeeded(&mut self) {
         (self.failures, self.until) = (0, Tick::ZERO);
+        self.tried_until = Tick::ZERO;
+    }
+
+    /// An attempt begins.
+    #[inline]
+    pub(crate) fn tried(&mut self, now: Tick) {
+        if self.failures >= FAILING_FROM {
+            self.tried_until = now + HOLD_MAX;
+        }
+    }
+
+    /// It failed so often that an alternative is better: but for one attempt now and then, until one succeeds.
+    #[inline]
+    pub(crate) fn is_failing(&self, now: Tick) -> bool {
+        self.failures >= FAILING_FROM && now < self.until.max(self.tried_until)
     }
 
     /// The upstream asked to be left alone for so long.

@@ -79,6 +79,7 @@ impl Parts<'_> {
         let conn =
             if fresh { None } else { conns.take(&mut ep.idle, cluster.params.pool.order, cx.rng) };
         ep.in_flight += 1;
+        ep.hold.tried(cx.now);
         ep.latency.wait(cx.now);
         cluster.in_flight += 1;
         let endpoint = ep.id;

@@ -93,11 +93,11 @@ impl Core {
         self.refuse(cx, at, kind);
     }
 
-    fn standing(&self, id: ClusterId) -> Standing {
+    fn standing(&self, id: ClusterId, now: Tick) -> Standing {
         match self.clusters.get(id.index()).and_then(Option::as_ref) {
             None => Standing::Unknown,
             Some(c) if c.members.is_empty() => Standing::Empty,
-            Some(c) if c.healthy == 0 => Standing::Out,
+            Some(c) if c.healthy == 0 || c.all_fail(now) => Standing::Out,
             Some(_) => Standing::Usable,
         }
     }
@@ -120,7 +120,11 @@ impl Core {
     ) {
         let bound = self.targets.get(target.index()).and_then(Option::as_ref);
         let chosen = match bound {
-            Some(b) => b.sole().or_else(|| b.walk(cx.rng, &|c| self.standing(c))),
+            Some(b) => b.sole().or_else(|| {
+                let now = cx.now;
+                let falls = self.route_of(at).map(|r| r.quick.falls).unwrap_or_default();
+                b.walk(cx.rng, falls, &|c| self.standing(c, now))
+            }),
             None => None,
         };
         let Some(mut parts) = chosen.and_then(|id| self.parts_in(at, of, id)) else {

@@ -37,7 +37,7 @@ pub use replay::{Divergence, Replayed, Step, replay, replay_with};
 pub(crate) use tape::{Tape, Taped};
 
 const MAGIC: &[u8; 6] = b"BLNFLT";
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 const HEADER: usize = 6 + 2 + 2 + 8 + 8;
 
 /// A snapshot of a core and what happened since.

@@ -20,7 +20,7 @@ pub use cluster::{
     ClusterParams, EjectParams, LatencyOutlier, PoolOrder, PoolParams, SuccessOutlier, SuccessRate,
 };
 pub use limit::{Adaptive, Admission, Aimd, CoDel, Gradient2, QueueOrder, Throttle};
-pub use route::{Backoff, Fallback, Hedge, Jitter, Poison, RouteParams};
+pub use route::{Backoff, Fallback, FallbackBy, Hedge, Jitter, Poison, RouteParams};
 
 /// A share between nothing and all, kept in parts per million so that it is exact and can be compared.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]

@@ -54,6 +54,11 @@ pub struct RouteParams {
     pub rate: Option<Rate>,
     /// Where a call goes when it would be refused: another route's settings and target, once.
     pub fallback: Option<Fallback>,
+    /// What makes a call of this route go on from one alternative of its target to the next.
+    pub fallback_by: FallbackBy,
+    /// The share of calls that go to the second usable alternative instead of the first, so that a standby is used before it
+    /// is needed. Scope: worker. Only with [`FallbackBy::Health`].
+    pub standby: Share,
 }
 
 impl Default for RouteParams {
@@ -80,8 +85,20 @@ impl Default for RouteParams {
             concurrency: u32::MAX,
             rate: None,
             fallback: None,
+            fallback_by: FallbackBy::Health,
+            standby: Share::percent(0),
         }
     }
+}
+
+/// What makes a call go on from one alternative of its target to the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum FallbackBy {
+    /// None of its endpoints is usable, or it has none.
+    #[default]
+    Health,
+    /// Nothing: the first alternative is the one, whatever its health. What has no name is no alternative in the first place.
+    Name,
 }
 
 /// How the wait before a try is drawn. Source: "Exponential Backoff And Jitter", AWS Architecture Blog 2015.

@@ -469,3 +469,53 @@ fn a_slow_upload_does_not_lower_the_moving_limit() {
     b.event(id, AttemptEvent::Head { status: 200, facts: None });
     assert!(b.core.view(b.now).clusters[0].slots >= 20);
 }
+
+/// A target that leads to the bench's cluster, else to another one with endpoint 9.
+fn with_standby(fallback_by: FallbackBy) -> Bench {
+    let mut b = Bench::new(1, |r, _| {
+        r.tries = 1;
+        r.fallback_by = fallback_by;
+    });
+    let standby = ClusterId(CLUSTER.0 + 1);
+    let clusters = alloc::vec![(standby, ClusterParams::default())];
+    b.tell(Input::Reconfigure(Arc::new(Params { clusters, ..Params::default() })));
+    let endpoints = alloc::vec![Endpoint { id: EndpointId(9), weight: 1, zone: 0, order: 0 }];
+    b.tell(Input::Apply(standby, Arc::new(EndpointSet { version: 1, endpoints })));
+    let tree = Target::Alt(alloc::vec![Target::Cluster(CLUSTER), Target::Cluster(standby)]);
+    b.tell(Input::Bind(TARGET, Some(Arc::new(tree))));
+    for _ in 0..3 {
+        b.arrive();
+        let (id, endpoint, _) = b.start();
+        assert_eq!(endpoint, EndpointId(1));
+        b.failed(id, Cause::ConnectRefused, Sent::Nothing);
+        b.actions();
+    }
+    b
+}
+
+#[test]
+fn a_cluster_whose_endpoints_all_fail_gives_way_though_none_is_ejected() {
+    let mut b = with_standby(FallbackBy::Health);
+    for _ in 0..5 {
+        b.arrive();
+        assert_eq!(b.start().1, EndpointId(9));
+    }
+    b.now = b.now + ms(1000);
+    b.arrive();
+    let (probe, endpoint, _) = b.start();
+    assert_eq!(endpoint, EndpointId(1), "one looks whether it is well again");
+    b.arrive();
+    assert_eq!(b.start().1, EndpointId(9), "the others do not wait for that");
+    b.upto_head(probe, 1, 200);
+    b.finish(probe, true);
+    b.actions();
+    b.arrive();
+    assert_eq!(b.start().1, EndpointId(1), "it is");
+}
+
+#[test]
+fn by_name_a_cluster_whose_endpoints_all_fail_stays() {
+    let mut b = with_standby(FallbackBy::Name);
+    b.arrive();
+    assert_eq!(b.start().1, EndpointId(1));
+}
