@@ -16,6 +16,8 @@ use crate::endpoint::Endpoint;
 use crate::files::{Files, Together};
 use crate::listener::{self, Listener, ReadListener};
 use crate::name;
+use crate::namer::{self, Namer, NamerKind, ReadNamer};
+use crate::names::{self, Given, Names, ReadNames};
 use crate::nearest::nearest;
 use crate::number;
 use crate::reader::Reader;
@@ -23,7 +25,8 @@ use crate::route::{self, RouteLayer};
 use crate::shell::{ClusterShell, RouteShell, zone_hash};
 use crate::span::{At, Place};
 use crate::table::Def;
-use crate::target::TargetSpec;
+use crate::target::{self, TargetSpec};
+use crate::template;
 use crate::tree::{Entry, Table, Value};
 use crate::value::Wrong;
 use crate::{checks, keys};
@@ -44,6 +47,10 @@ pub struct Config {
     pub control: Option<Control>,
     /// Where connections are accepted; at least one.
     pub listeners: Vec<Listener>,
+    /// Where logical names lead, and where that is kept.
+    pub names: Names,
+    /// The registries, in the order of their names; a folder of files is one of them.
+    pub namers: Vec<Namer>,
     /// The folder of the files namer, if there is one.
     pub services_dir: Option<PathBuf>,
     /// Inputs and decisions that each worker's flight recorder keeps; 0 for none.
@@ -111,14 +118,16 @@ impl Config {
         self.peers
     }
 
-    /// Where a logical name leads: as `to` says, else `/svc/NAME` to the cluster NAME. `None` for a name of another form.
+    /// Where a logical name leads, by names of clusters: as `to` says, else by the delegation table, or without one `/svc/NAME` to
+    /// the cluster NAME. A cluster of a namer that is no folder of files is named by its path, `/#/etcd/web`. Whether there is such
+    /// a cluster is not looked at. `None` for a name that leads nowhere.
     #[must_use]
     pub fn target_of(&self, name: &str) -> Option<TargetSpec> {
         let to = self.targets.get(name).cloned();
-        to.or_else(|| name::cluster_of(name).map(|cluster| TargetSpec::Cluster(cluster.to_owned())))
+        to.or_else(|| names::target_of(&self.names, &self.namers, name))
     }
 
-    /// The endpoints that the configuration itself gives a cluster. `None`: they come from the files namer.
+    /// The endpoints that the configuration itself gives a cluster. `None`: they come from a namer.
     #[must_use]
     pub fn static_endpoints(&self, cluster: &str) -> Option<&[Endpoint]> {
         self.endpoints.get(cluster).map(Vec::as_slice)
@@ -128,10 +137,7 @@ impl Config {
     /// rules always give, and those that others fall back to. Others come to be when requests ask for them. Sorted.
     #[must_use]
     pub fn logical_names(&self) -> Vec<&str> {
-        let templates = self
-            .listeners
-            .iter()
-            .flat_map(|l| l.rules.iter().map(|r| &r.name).chain(std::iter::once(&l.name)));
+        let templates = self.listeners.iter().flat_map(template::of_listener);
         let fixed = templates.filter_map(|t| t.fixed());
         let shells = self.route_shells.values().chain([&self.route_shell]);
         let fallbacks = shells.filter_map(|shell| shell.fallback.as_deref());
@@ -156,7 +162,8 @@ impl Config {
         let missing = self
             .references
             .iter()
-            .filter(|at| !self.endpoints.contains_key(&at.value) && !have.contains(&at.value));
+            .filter(|at| !self.endpoints.contains_key(&at.value) && !have.contains(&at.value))
+            .filter(|at| !at.value.starts_with('/'));
         missing
             .map(|at| {
                 let title = format!("cluster `{}` has no endpoints and no file yet", at.value);
@@ -184,7 +191,8 @@ pub(crate) struct Draft {
     pub(crate) admin: Option<At<Option<SocketAddr>>>,
     pub(crate) control: ReadControl,
     pub(crate) listeners: Vec<ReadListener>,
-    pub(crate) services_dir: Option<At<PathBuf>>,
+    pub(crate) names: ReadNames,
+    pub(crate) namers: Vec<ReadNamer>,
     pub(crate) recorder_entries: Option<usize>,
     pub(crate) route: RouteLayer,
     pub(crate) routes: BTreeMap<String, (Place, RouteLayer)>,
@@ -201,18 +209,43 @@ impl Draft {
         }
         for (name, place) in self.fixed_names() {
             let own = self.routes.get(name).is_some_and(|(_, r)| r.to.is_some());
-            if let Some(cluster) = name::cluster_of(name).filter(|_| !own) {
-                found.push(At::new(cluster.to_owned(), place));
+            if let Some(spec) = self.leads(name).filter(|_| !own) {
+                found.extend(spec.clusters().iter().map(|c| At::new((*c).to_owned(), place)));
             }
         }
         found
+    }
+
+    /// Where a name leads by itself, as far as this file says.
+    pub(crate) fn leads(&self, name: &str) -> Option<TargetSpec> {
+        let namers: Vec<Namer> = self.namers.iter().map(|n| n.namer.clone()).collect();
+        match (&self.names.dtab, &self.names.store) {
+            (Some(at), _) => names::follow(&at.value, &namers, name).ok().flatten(),
+            (None, Some(_)) => None,
+            (None, None) => {
+                let cluster = name::cluster_of(name)?;
+                Some(TargetSpec::Cluster(cluster.to_owned()))
+            }
+        }
+    }
+
+    fn names(&self, namers: &[Namer]) -> Names {
+        let own = |cluster: &str| {
+            self.clusters.get(cluster).is_some_and(|(_, layer)| layer.endpoints.is_some())
+        };
+        let to = |(name, (_, layer)): (&String, &(Place, RouteLayer))| {
+            layer.to.as_ref().map(|to| (name.clone(), to.value.spec.clone()))
+        };
+        let targets = self.routes.iter().filter_map(to).collect();
+        let given = Given { namers, own: &own, targets: &targets };
+        self.names.names(&given, self.root.source.folder())
     }
 
     /// The names that are sure to be asked for: of rules and listeners that always give the same, and of routes.
     pub(crate) fn fixed_names(&self) -> impl Iterator<Item = (&str, &Place)> {
         let listeners = self.listeners.iter().flat_map(|l| {
             let rules = l.listener.rules.iter().zip(&l.rules);
-            let rules = rules.filter_map(|(rule, (_, place))| Some((rule.name.fixed()?, place)));
+            let rules = rules.filter_map(|(rule, (_, place))| Some((rule.name()?.fixed()?, place)));
             rules.chain(l.listener.name.fixed().map(|name| (name, &l.name)))
         });
         let routes = self.routes.iter().map(|(name, (place, _))| (name.as_str(), place));
@@ -261,15 +294,15 @@ pub(crate) fn read(
     let listeners = r.tables("listener");
     let listeners: Vec<_> = listeners
         .into_iter()
-        .map(|(def, table, place)| listener::read(def, table, place, r.findings))
+        .map(|(def, table, place)| listener::read(def, table, place, asked.disk, r.findings))
         .collect();
     let has = |key: &str| table.iter().find(|e| e.key == key);
     let empty = |e: &Entry| matches!(&e.node.value, Value::Array(items) if items.is_empty());
     let no_listener = has("listener").is_none_or(empty);
     let listeners_whole = !listeners.is_empty() && listeners.iter().all(Option::is_some);
-    let found = r.table("namer");
-    let services_dir =
-        found.and_then(|(def, table, place)| read_namer(def, table, place, r.findings));
+    let found = r.table("names");
+    let names = found.map(|(def, table, place)| names::read(def, table, place, r.findings));
+    let namers = read_namers(&mut r);
     let found = r.table("recorder");
     let recorder_entries =
         found.and_then(|(def, table, place)| read_recorder(def, table, place, r.findings));
@@ -296,7 +329,8 @@ pub(crate) fn read(
         admin,
         control: control.unwrap_or_default(),
         listeners,
-        services_dir,
+        names: names.unwrap_or_default(),
+        namers,
         recorder_entries,
         route,
         routes,
@@ -309,8 +343,19 @@ pub(crate) fn read(
     (!findings.has_errors()).then(|| finish(draft, workers, files))
 }
 
+/// In the order of their names.
+fn read_namers(r: &mut Reader<'_, '_>) -> Vec<ReadNamer> {
+    let found = r.tables_by_name("namer");
+    let read = |(def, entry)| namer::read(def, entry, r.findings);
+    let mut namers: Vec<ReadNamer> = found.into_iter().filter_map(read).collect();
+    namers.sort_by(|a, b| a.namer.name.cmp(&b.namer.name));
+    namers
+}
+
 fn finish(draft: Draft, workers: Option<u16>, files: Vec<PathBuf>) -> Config {
     let references = draft.references();
+    let namers: Vec<Namer> = draft.namers.iter().map(|n| n.namer.clone()).collect();
+    let names = draft.names(&namers);
     let default_admin = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, ADMIN_PORT)));
     let route = |(name, (_, layer)): (&String, &(Place, RouteLayer))| {
         (name.clone(), layer.over(&draft.route).params(name))
@@ -334,7 +379,12 @@ fn finish(draft: Draft, workers: Option<u16>, files: Vec<PathBuf>) -> Config {
         workers,
         admin: draft.admin.as_ref().map_or(default_admin, |at| at.value),
         control: draft.control.control(),
-        services_dir: draft.services_dir.as_ref().map(|at| at.value.clone()),
+        services_dir: namers.iter().find_map(|n| match &n.kind {
+            NamerKind::Files { dir } => Some(dir.clone()),
+            _ => None,
+        }),
+        names,
+        namers,
         recorder_entries: draft.recorder_entries.unwrap_or(RECORDER_ENTRIES),
         files,
         route: draft.route.params(""),
@@ -400,32 +450,6 @@ fn read_recorder(
     entries
 }
 
-fn read_namer(
-    def: &'static Def,
-    table: &Table,
-    place: &Place,
-    findings: &mut Findings,
-) -> Option<At<PathBuf>> {
-    let mut r = Reader::new(def, table, place, None, findings);
-    let files = r.table("files");
-    let findings = &mut *r.findings;
-    let dir = files.and_then(|(def, table, place)| {
-        let mut r = Reader::new(def, table, place, None, findings);
-        let _ = r.choice("kind");
-        let dir = r.text("dir", |text| {
-            if text.is_empty() {
-                Err(Wrong::new("expected the path of a folder"))
-            } else {
-                Ok(text.to_owned())
-            }
-        });
-        r.done();
-        dir
-    });
-    r.done();
-    dir.map(|at| At::new(at.place.source.folder().join(&at.value), &at.place))
-}
-
 type Found<'a> = (&'static Def, &'a Table, &'a Place);
 type Routes = (RouteLayer, BTreeMap<String, (Place, RouteLayer)>);
 type Clusters = (ClusterLayer, BTreeMap<String, (Place, ClusterLayer)>);
@@ -452,7 +476,7 @@ fn read_clusters((def, table, place): Found<'_>, findings: &mut Findings) -> Clu
     let defaults = cluster::read(def, table, place, None, findings);
     let mut clusters = BTreeMap::new();
     for (key, place, table) in named(def, table) {
-        if let Err(wrong) = name::label(key) {
+        if let Err(wrong) = target::cluster_name(key) {
             findings.push(not_a_name(def, key, place, wrong));
             continue;
         }
@@ -517,6 +541,10 @@ pub fn read_mesh(
     left.extend(config.control.take().map(|_| "control interface".to_owned()));
     let dir = config.services_dir.take();
     left.extend(dir.map(|dir| format!("files namer {}", dir.display())));
+    let asked = config.namers.iter().filter(|n| !matches!(n.kind, NamerKind::Files { .. }));
+    left.extend(asked.map(|n| format!("{} namer {}", n.kind.word(), n.name)));
+    let store = config.names.store.take();
+    left.extend(store.map(|_| "store of the delegation table".to_owned()));
     for (cluster, endpoints) in std::mem::take(&mut config.endpoints) {
         left.push(format!("{} endpoints of cluster {cluster}", endpoints.len()));
     }

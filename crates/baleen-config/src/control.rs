@@ -71,16 +71,21 @@ pub(crate) fn read(
             Wrong { label: label.to_owned(), ..wrong }
         }),
     });
-    let token = r.text("token", |text| match text.split_once(':') {
+    let token = r.text("token", |text| parse_secret(text, folder));
+    r.done();
+    ReadControl { listen, token }
+}
+
+/// Where a secret is: `env:NAME` or `file:PATH`, relative to a folder.
+pub(crate) fn parse_secret(text: &str, folder: &std::path::Path) -> Result<Secret, Wrong> {
+    match text.split_once(':') {
         Some(("env", name)) if is_variable(name) => Ok(Secret::Env(name.to_owned())),
         Some(("file", path)) if !path.is_empty() => Ok(Secret::File(folder.join(path))),
         _ => Err(Wrong {
             label: "expected `env:NAME` or `file:PATH`".to_owned(),
             hint: Some("a secret is never written into this file itself".to_owned()),
         }),
-    });
-    r.done();
-    ReadControl { listen, token }
+    }
 }
 
 fn is_variable(name: &str) -> bool {

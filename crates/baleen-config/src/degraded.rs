@@ -125,7 +125,13 @@ pub(crate) fn read_answer(r: &mut Reader<'_, '_>) -> AnswerLayer {
     }
 }
 
-fn answer(def: &'static Def, table: &Table, place: &Place, findings: &mut Findings) -> AnswerLayer {
+/// Reads a fixed answer.
+pub(crate) fn answer(
+    def: &'static Def,
+    table: &Table,
+    place: &Place,
+    findings: &mut Findings,
+) -> AnswerLayer {
     let mut r = Reader::new(def, table, place, None, findings);
     let layer = AnswerLayer {
         on: on_at(place),

@@ -22,6 +22,8 @@ pub mod keys;
 mod layer;
 mod listener;
 mod name;
+mod namer;
+mod names;
 mod nearest;
 mod number;
 mod policies;
@@ -31,11 +33,13 @@ mod reference;
 mod render;
 mod retry;
 mod route;
+mod rule;
 mod schema;
 mod shell;
 mod span;
 pub mod table;
 mod target;
+mod template;
 mod tree;
 mod value;
 
@@ -49,11 +53,15 @@ pub use endpoint::{
     ENDPOINTS_MAX, Endpoint, LineError, WEIGHT_MAX, parse_endpoint, parse_services,
 };
 pub use files::{Disk, FILE_BYTES_MAX, FILES_MAX, Files, INCLUDE_DEPTH_MAX, Memory};
-pub use listener::{AccessLog, HeadLimits, Listener, Protocol, Rule};
-pub use name::{HostPattern, LABEL_BYTES_MAX, NAME_BYTES_MAX, NameTemplate, is_label};
+pub use listener::{AccessLog, HeadLimits, Listener, Protocol};
+pub use name::{HostPattern, LABEL_BYTES_MAX, NAME_BYTES_MAX, is_label};
+pub use namer::{Hold, Login, Namer, NamerKind};
+pub use names::{Names, Store};
+pub use nearest::nearest;
 pub use policies::policies_markdown;
 pub use reference::{defaults_of, defaults_toml, reference_markdown, reference_of};
 pub use render::{Look, render, summary, to_json};
+pub use rule::{Does, FieldEdits, FieldMatch, Redirect, Rule, RulePath, ValueMatch};
 pub use schema::{schema_json, schema_of};
 pub use shell::{
     ANSWER_BYTES_MAX, ClusterShell, KeySource, Methods, Network, RouteShell, Stale, StaticAnswer,
@@ -61,6 +69,7 @@ pub use shell::{
 };
 pub use span::{At, Place, Source};
 pub use target::TargetSpec;
+pub use template::NameTemplate;
 pub use value::{
     Wrong, address as parse_address, duration as parse_duration, rate as parse_rate,
     share as parse_share, show_duration, show_size, size as parse_size,

@@ -1,6 +1,6 @@
 //! `[[listener]]`: where connections are accepted, how their requests are named, what guards them.
 //!
-//! Tested: below and in `tests/it/`.
+//! Not here: rules (`rule.rs`). Tested: in `tests/it/`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,13 +9,15 @@ use std::time::Duration;
 use baleen_policy::params::ClientParams;
 
 use crate::diagnostic::{Diagnostic, Findings};
+use crate::files::Files;
 use crate::layer::set;
-use crate::name::{HostPattern, NameTemplate};
 use crate::number;
 use crate::reader::Reader;
+use crate::rule::{self, Rule};
 use crate::shell::Network;
 use crate::span::{At, Place};
 use crate::table::Def;
+use crate::template::NameTemplate;
 use crate::tree::Table;
 use crate::value::{self, Wrong};
 
@@ -31,7 +33,7 @@ pub struct Listener {
     pub protocol: Protocol,
     /// The logical name of requests that no rule names.
     pub name: NameTemplate,
-    /// Names requests by host and path; the first that matches wins.
+    /// What is done with requests by host, path, method and headers; the first that matches wins.
     pub rules: Vec<Rule>,
     /// Proxies in front whose word is believed.
     pub trusted_hops: u32,
@@ -82,40 +84,6 @@ impl Default for HeadLimits {
     }
 }
 
-/// Names requests by host and path.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Rule {
-    /// Only these hosts; any when absent.
-    pub host: Option<HostPattern>,
-    /// Only this path and what is below it, by whole segments; any when absent. Starts with `/`, does not end with one.
-    pub path: Option<String>,
-    /// The logical name.
-    pub name: NameTemplate,
-    /// How urgent these requests are: 0 most, 7 least.
-    pub priority: Option<u8>,
-}
-
-impl Rule {
-    /// Whether every request that `other` matches is matched by this too.
-    pub(crate) fn covers(&self, other: &Rule) -> bool {
-        let host = match (&self.host, &other.host) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(a), Some(b)) => a.covers(b),
-        };
-        let path = match (&self.path, &other.path) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(a), Some(b)) => below(b, a),
-        };
-        host && path
-    }
-}
-
-fn below(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// A listener and the places that cross checks point at.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadListener {
@@ -136,6 +104,7 @@ pub(crate) fn read(
     def: &'static Def,
     table: &Table,
     place: &Place,
+    files: &dyn Files,
     findings: &mut Findings,
 ) -> Option<ReadListener> {
     let mut r = Reader::new(def, table, place, None, findings);
@@ -164,7 +133,7 @@ pub(crate) fn read(
     let rules: Vec<_> = r
         .tables("rule")
         .into_iter()
-        .filter_map(|(def, table, place)| read_rule(def, table, place, r.findings))
+        .filter_map(|(def, table, place)| rule::read(def, table, place, files, r.findings))
         .collect();
     r.done();
     let name_place = name.as_ref().map_or(place, |at| &at.place).clone();
@@ -217,77 +186,4 @@ fn access_log(text: &str, place: &Place) -> Result<AccessLog, Wrong> {
         "" => return Err(Wrong::new("expected \"off\", \"stdout\" or a path")),
         path => AccessLog::File(place.source.folder().join(path)),
     })
-}
-
-fn read_rule(
-    def: &'static Def,
-    table: &Table,
-    place: &Place,
-    findings: &mut Findings,
-) -> Option<(Rule, Place, Place)> {
-    let mut r = Reader::new(def, table, place, None, findings);
-    let host = r.text("host", HostPattern::parse);
-    let path = r.text("path", path_prefix);
-    let name = r.text("name", NameTemplate::parse);
-    let priority = r.integer("priority");
-    r.done();
-    let name = name?;
-    let rule = Rule {
-        host: host.map(|at| at.value),
-        path: path.and_then(|at| at.value),
-        name: name.value,
-        priority: priority.map(|at| at.value),
-    };
-    Some((rule, place.clone(), name.place))
-}
-
-/// `None` for `/`, which is any path.
-fn path_prefix(text: &str) -> Result<Option<String>, Wrong> {
-    if !text.starts_with('/') {
-        let wrong = Wrong::new("expected a path that starts with `/`");
-        let graphic = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-        return Err(if graphic { wrong.hint(format!("did you mean \"/{text}\"?")) } else { wrong });
-    }
-    if let Some(end) = text.strip_suffix("/*").or_else(|| text.strip_suffix('*')) {
-        let hint = format!(
-            "did you mean \"{}\"? A prefix matches all below it",
-            if end.is_empty() { "/" } else { end }
-        );
-        return Err(Wrong::new("expected a path without `*`").hint(hint));
-    }
-    if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['?', '#']) {
-        return Err(Wrong::new(
-            "a path has no `?`, `#`, spaces or letters outside ASCII, as requests do not",
-        ));
-    }
-    if text.split('/').any(|s| s == "." || s == "..") {
-        return Err(Wrong::new(
-            "a path has no `.` or `..` segments: requests with them are refused",
-        ));
-    }
-    if text.len() > 1024 {
-        return Err(Wrong::new("a path prefix has at most 1024 bytes"));
-    }
-    let prefix = text.trim_end_matches('/');
-    Ok((!prefix.is_empty()).then(|| prefix.to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_match_by_whole_segments() {
-        let prefix = path_prefix("/images/").unwrap().unwrap();
-        assert!(
-            below("/images", &prefix) && below("/images/", &prefix) && below("/images/1", &prefix)
-        );
-        assert!(
-            !below("/imagesque", &prefix) && !below("/", &prefix) && !below("/x/images", &prefix)
-        );
-        assert_eq!(path_prefix("/").unwrap(), None);
-        for bad in ["", "images", "/a*", "/a/*", "/a?b", "/a b"] {
-            assert!(path_prefix(bad).is_err(), "{bad}");
-        }
-    }
 }

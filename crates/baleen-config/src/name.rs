@@ -1,7 +1,7 @@
-//! Names: labels (one segment), logical names (`/svc/images`), and templates that make one from a request.
+//! Names: labels (one segment), logical names (`/svc/images`), and the hosts that rules are for.
 //!
 //! A label is also the name of a cluster and of a services file, so it holds nothing that a path or a shell would trip over.
-//! Not here: which cluster a name leads to (`target.rs`). Tested: below.
+//! Not here: names with places to fill in (`template.rs`), which cluster a name leads to (`target.rs`). Tested: below.
 
 use crate::value::Wrong;
 
@@ -9,8 +9,6 @@ use crate::value::Wrong;
 pub const LABEL_BYTES_MAX: usize = 253;
 /// Longest logical name, in bytes.
 pub const NAME_BYTES_MAX: usize = 512;
-/// What a request's host is called in a template.
-const HOST: &str = "{host}";
 /// Where names of single clusters live.
 const SERVICES: &str = "/svc/";
 
@@ -54,58 +52,6 @@ pub fn logical(text: &str) -> Result<String, Wrong> {
 #[must_use]
 pub fn cluster_of(logical: &str) -> Option<&str> {
     logical.strip_prefix(SERVICES).filter(|name| is_label(name))
-}
-
-/// A logical name with `{host}` standing for the host that a request asks for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NameTemplate {
-    text: String,
-}
-
-impl NameTemplate {
-    pub(crate) fn parse(text: &str) -> Result<NameTemplate, Wrong> {
-        let filled = text.replace(HOST, "host");
-        if let Some(open) = filled.find(['{', '}']) {
-            let rest = filled.get(open..).unwrap_or("");
-            let end = rest.find('}').map_or(rest.len(), |i| i + 1);
-            let found = rest.get(..end).unwrap_or("");
-            let wrong =
-                Wrong::new(format!("`{found}` is not known; only `{HOST}` can be filled in"));
-            return Err(wrong.hint(format!("did you mean \"/svc/{HOST}\"?")));
-        }
-        match logical(&filled) {
-            Ok(_) => Ok(NameTemplate { text: text.to_owned() }),
-            Err(wrong) if text.contains(HOST) => {
-                Err(Wrong { hint: None, ..wrong }.hint(format!("did you mean \"/svc/{HOST}\"?")))
-            }
-            Err(wrong) => Err(wrong),
-        }
-    }
-
-    /// As it was written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The one name it always gives, if it does not depend on the request.
-    #[must_use]
-    pub fn fixed(&self) -> Option<&str> {
-        (!self.text.contains(HOST)).then_some(self.text.as_str())
-    }
-
-    /// Whether some host makes this name of it.
-    pub(crate) fn may_give(&self, name: &str) -> bool {
-        let mut parts = self.text.split(HOST);
-        let (first, last) = (parts.next().unwrap_or(""), parts.last());
-        match last {
-            None => name == first,
-            Some(last) => {
-                let least = first.len() + last.len();
-                name.len() > least && name.starts_with(first) && name.ends_with(last)
-            }
-        }
-    }
 }
 
 /// A host without its port and final dot. An IPv6 address keeps its brackets.
@@ -183,18 +129,6 @@ mod tests {
             !["", ".web", "-web", "we b", "web/", "wéb", "..", "a:1"].into_iter().any(is_label)
         );
         assert!(!is_label(&"a".repeat(254)));
-    }
-
-    #[test]
-    fn templates_are_paths() {
-        for good in ["/svc/{host}", "/svc/x-{host}-{host}", "/svc/web"] {
-            assert!(NameTemplate::parse(good).is_ok(), "{good}");
-        }
-        for bad in
-            ["", "svc/{host}", "/svc/{path}", "/svc/{host", "/svc//{host}", "/svc/.{host}", "/"]
-        {
-            assert!(NameTemplate::parse(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

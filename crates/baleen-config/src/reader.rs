@@ -3,6 +3,8 @@
 //! In debug builds it fails when a setting of the list is not asked for, or one is asked for that is not in the list: the
 //! list and the code that uses it can not drift. Tested: in `tests/mistakes.rs`.
 
+mod lists;
+
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
@@ -387,79 +389,6 @@ impl<'a, 'f> Reader<'a, 'f> {
         None
     }
 
-    /// A list of whole numbers.
-    pub fn integers<T: TryFrom<i64>>(&mut self, name: &'static str) -> Option<At<Vec<T>>> {
-        let (key, node) = self.node(name)?;
-        let Value::Array(items) = &node.value else {
-            let label = format!("expected {}, found {}", key.kind.expected(), node.kind());
-            self.wrong(name, &node.place, Wrong::new(label));
-            return None;
-        };
-        if items.len() > NUMBERS_MAX {
-            let label = format!("at most {NUMBERS_MAX} are allowed, found {}", items.len());
-            self.wrong(name, &node.place, Wrong::new(label));
-            return None;
-        }
-        let found: Vec<_> = items.iter().map(|item| self.integer_of(key, item)).collect();
-        let values = found.into_iter().map(|n| n.map(|n| n.value)).collect::<Option<_>>()?;
-        Some(At::new(values, &node.place))
-    }
-
-    /// A string, or a list of strings, each with its node; too long lists are cut.
-    pub fn text_or_texts(&mut self, name: &'static str) -> Option<At<Vec<&'a Node>>> {
-        let (key, node) = self.node(name)?;
-        let Kind::TextOrTexts(_, max) = key.kind else {
-            debug_assert!(false, "`{name}` is no string or list of strings");
-            return None;
-        };
-        match &node.value {
-            Value::String(_) => Some(At::new(vec![node], &node.place)),
-            Value::Array(items) => Some(At::new(self.strings(name, node, items, max), &node.place)),
-            _ => {
-                let label = format!("expected {}, found {}", key.kind.expected(), node.kind());
-                self.wrong(name, &node.place, Wrong::new(label));
-                None
-            }
-        }
-    }
-
-    /// A list of strings, each with its node; too long ones are cut.
-    pub fn texts(&mut self, name: &'static str) -> Option<At<Vec<&'a Node>>> {
-        let (key, node) = self.node(name)?;
-        let Kind::Texts(_, max) = key.kind else {
-            debug_assert!(false, "`{name}` is no list of strings");
-            return None;
-        };
-        let Value::Array(items) = &node.value else {
-            let label = format!("expected {}, found {}", key.kind.expected(), node.kind());
-            let hint = node.as_str().map(|text| format!("did you mean [\"{text}\"]?"));
-            self.wrong(name, &node.place, Wrong { label, hint });
-            return None;
-        };
-        Some(At::new(self.strings(name, node, items, max), &node.place))
-    }
-
-    fn strings(&mut self, name: &str, node: &Node, items: &'a [Node], max: usize) -> Vec<&'a Node> {
-        self.at_most(name, node, items.len(), max);
-        let mut found = Vec::new();
-        for item in items.iter().take(max) {
-            if item.as_str().is_some() {
-                found.push(item);
-            } else {
-                let label = format!("expected a string, found {}", item.kind());
-                self.wrong(name, &item.place, Wrong::new(label));
-            }
-        }
-        found
-    }
-
-    fn at_most(&mut self, name: &str, node: &Node, found: usize, max: usize) {
-        if found > max {
-            let label = format!("at most {max} are allowed, found {found}");
-            self.wrong(name, &node.place, Wrong::new(label));
-        }
-    }
-
     /// A duration within the bounds of the list.
     pub fn duration(&mut self, name: &'static str) -> Option<At<Duration>> {
         let Some(Kind::Duration(min, max)) = self.def.key(name).map(|k| &k.kind) else {
@@ -699,6 +628,33 @@ impl<'a, 'f> Reader<'a, 'f> {
             self.findings.push(Diagnostic::error(&entry.key_place, title).label(label));
         }
         found
+    }
+
+    /// Strings under names that people choose, in the order of the file; too many are cut.
+    pub fn texts_by_name(&mut self, name: &'static str) -> Vec<(&'a Entry, &'a str)> {
+        let Some((key, node)) = self.node(name) else { return Vec::new() };
+        let Kind::TextsByName(_, max) = key.kind else {
+            debug_assert!(false, "`{name}` is no table of strings");
+            return Vec::new();
+        };
+        let Value::Table(entries) = &node.value else {
+            let label = format!("expected {}, found {}", key.kind.expected(), node.kind());
+            let wrong = Wrong::new(label).hint(format!("write {name} = {{ NAME = \"…\" }}"));
+            self.wrong(name, &node.place, wrong);
+            return Vec::new();
+        };
+        self.at_most(name, node, entries.len(), max);
+        let mut found: Vec<_> = entries.iter().take(max).collect();
+        found.sort_by_key(|entry| entry.key_place.span.start);
+        let text = |entry: &'a Entry| match entry.node.as_str() {
+            Some(text) => Some((entry, text)),
+            None => {
+                let label = format!("expected a string, found {}", entry.node.kind());
+                self.wrong(name, &entry.node.place, Wrong::new(label));
+                None
+            }
+        };
+        found.into_iter().filter_map(text).collect()
     }
 
     /// A table that another page describes.

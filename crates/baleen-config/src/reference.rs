@@ -24,6 +24,17 @@ name = \"/svc/images\"
 kind = \"files\"
 dir  = \"services\"
 
+[namer.etcd]                          # services of a registry, which are called /#/etcd/NAME
+kind      = \"etcd\"
+endpoints = [\"http://127.0.0.1:2379\"]
+
+[names]                               # where names lead; without it /svc/NAME leads to the cluster NAME
+dtab = '''
+  /svc     => /#/etcd ;
+  /svc     => /#/files ;              # a later entry goes before an earlier one
+  /svc/pay => 9 * /#/etcd/pay-v1 & 1 * /#/etcd/pay-v2 | /#/files/pay ;
+'''
+
 [route]                               # defaults for every name
 total_timeout = \"5s\"
 try_timeout   = \"2s\"
@@ -57,7 +68,7 @@ dangerous. A wrong configuration starts nothing.
 | rate | `\"240B/s\"` |
 | how often | `\"100/s\"`, `\"5/m\"`, `\"1/h\"` |
 | address and port | `\"127.0.0.1:8080\"`, `\"[::1]:8080\"`, `\"localhost:8080\"` (which is 127.0.0.1); host names are not looked up |
-| name template | a logical name such as `\"/svc/images\"`, in which `{host}` may stand |
+| name template | a logical name such as `\"/svc/images\"`, in which `{host}`, `{path:N}`, `{method}` and `{header:NAME}` may stand |
 
 A policy that is off is turned on by its table, be it empty (`hedge = {}`), and turned off by `\"off\"`; what is said for one name
 goes before what is said for all. A table with a required setting (`rate` excepted) replaces the one for all names as a whole. What

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use baleen_policy::params::RouteParams;
+use baleen_policy::params::{FallbackBy, RouteParams, Share};
 
 use crate::degraded::{self, AnswerLayer, RateLayer, StaleLayer, StickyLayer};
 use crate::diagnostic::Findings;
@@ -31,6 +31,8 @@ layer! {
         priority: u8,
         concurrency: Option<u32>,
         fallback: Option<String>,
+        fallback_by: FallbackBy,
+        standby: Share,
     } {
         retry: RetryLayer,
         hedge: HedgeLayer,
@@ -79,6 +81,14 @@ pub(crate) fn read(
         "off" => Ok(None),
         text => name::logical(text).map(Some),
     });
+    if let Some((def, table, place)) = r.table("names") {
+        let mut r = Reader::new(def, table, place, None, r.findings);
+        layer.fallback_by = r.choice("fallback").map(|at| {
+            at.map(|word| if word == "name" { FallbackBy::Name } else { FallbackBy::Health })
+        });
+        layer.standby = r.share("standby");
+        r.done();
+    }
     layer.stale = degraded::read_stale(&mut r);
     layer.answer = degraded::read_answer(&mut r);
     r.done();
@@ -100,6 +110,8 @@ impl RouteLayer {
             p.concurrency = concurrency.value.unwrap_or(u32::MAX);
         }
         p.rate = self.rate.params();
+        set(&mut p.fallback_by, &self.fallback_by);
+        set(&mut p.standby, &self.standby);
         p
     }
 

@@ -83,6 +83,9 @@ fn kind(key: &Kind) -> Value {
         Kind::Texts(_, max) => {
             json!({ "type": "array", "items": { "type": "string" }, "maxItems": max })
         }
+        Kind::TextsByName(_, max) => {
+            json!({ "type": "object", "additionalProperties": { "type": "string" }, "maxProperties": max })
+        }
         Kind::Target => json!({ "type": ["string", "array", "object"] }),
         Kind::Table(def) => object(def),
         Kind::TableOr(def, words) => json!({ "anyOf": [object(def), { "enum": words }] }),

@@ -134,6 +134,8 @@ pub enum Kind {
     Integers(i64, i64),
     /// A list of strings of the form described, at most so many.
     Texts(&'static str, usize),
+    /// Strings of the form described under names that people choose, at most so many.
+    TextsByName(&'static str, usize),
     /// Where a name leads.
     Target,
     /// A table.
@@ -269,6 +271,7 @@ impl Kind {
             Kind::Text(form) => format!("a string: {form}"),
             Kind::Integers(min, max) => format!("a list of whole numbers from {min} to {max}"),
             Kind::Texts(form, _) => format!("a list of strings: {form}"),
+            Kind::TextsByName(form, _) => format!("a table of strings: {form}"),
             Kind::Target => "a target".into(),
             Kind::Table(_) => "a table".into(),
             Kind::TableOr(_, words) => format!("a table, or {}", one_of(words)),
@@ -322,6 +325,7 @@ impl Kind {
             Kind::Text(form) => (*form).into(),
             Kind::Integers(min, max) => format!("list of whole numbers, {min} to {max}"),
             Kind::Texts(form, max) => format!("list of at most {max}: {form}"),
+            Kind::TextsByName(form, max) => format!("table of at most {max} strings: {form}"),
             Kind::Target => "target".into(),
             Kind::Table(_) => "table".into(),
             Kind::TableOr(_, words) => format!("table, or {}", ticked(words)),
@@ -358,7 +362,9 @@ impl Kind {
             Kind::Boolean => "yes or no",
             Kind::DurationOr(..) => "time",
             Kind::Form(form) => form.unit,
-            Kind::Text(_) | Kind::Texts(..) | Kind::TextOrTexts(..) => "text",
+            Kind::Text(_) | Kind::Texts(..) | Kind::TextOrTexts(..) | Kind::TextsByName(..) => {
+                "text"
+            }
             Kind::Address | Kind::AddressOr(_) => "address",
             Kind::Target => "target",
             Kind::Table(_)

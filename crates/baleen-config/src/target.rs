@@ -2,12 +2,15 @@
 //!
 //! Not here: dense ids for clusters (the wiring makes a `baleen_policy::Target` of this). Tested: in `tests/it/`.
 
+use baleen_names::Path;
+
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::endpoint::WEIGHT_MAX;
 use crate::name;
 use crate::nearest::nearest;
 use crate::span::At;
 use crate::tree::{Node, Table, Value};
+use crate::value::Wrong;
 
 /// Most clusters in one target.
 const CLUSTERS_MAX: usize = 64;
@@ -49,6 +52,17 @@ impl Target {
     /// Stands for one that is wrong.
     pub(crate) fn nowhere() -> Target {
         Target { spec: TargetSpec::Alt(Vec::new()), clusters: Vec::new() }
+    }
+}
+
+/// Checks what names a cluster: a name, or the path of what a namer knows, `/#/etcd/web`.
+pub(crate) fn cluster_name(text: &str) -> Result<String, Wrong> {
+    if !text.starts_with("/#") && !text.starts_with("/$") {
+        return name::label(text);
+    }
+    match Path::parse(text) {
+        Ok(path) if path.len() > 2 && path.to_string() == text => Ok(text.to_owned()),
+        _ => Err(Wrong::new("expected the path of a cluster, such as \"/#/etcd/web\"")),
     }
 }
 
@@ -111,7 +125,7 @@ impl Reading<'_> {
     }
 
     fn cluster(&mut self, node: &Node) -> Option<TargetSpec> {
-        match name::label(node.as_str()?) {
+        match cluster_name(node.as_str()?) {
             Ok(name) => {
                 self.clusters.push(At::new(name.clone(), &node.place));
                 Some(TargetSpec::Cluster(name))

@@ -82,19 +82,35 @@ impl Node {
         }
     }
 
-    /// The place of a part of a string, for carets within a value. The whole value when the string is written with
-    /// escapes or over several lines, so that its bytes are not where its characters are. Of a command line it has no quotes.
+    /// The place of a part of a string, for carets within a value. The whole value when the string is written with escapes, so
+    /// that its bytes are not where its characters are. Of a command line it has no quotes.
     #[must_use]
     pub fn inside(&self, part: std::ops::Range<usize>) -> Place {
         let Some(text) = self.as_str() else { return self.place.clone() };
         let written = self.place.source.text.get(self.place.span.clone()).unwrap_or("");
-        let plain =
-            written.len() == text.len() + 2 && written.get(1..written.len() - 1) == Some(text);
-        if written == text {
-            return self.place.within(part);
-        }
-        if plain { self.place.within(part.start + 1..part.end + 1) } else { self.place.clone() }
+        let part = match begin(written, text) {
+            Some(at) => at + part.start..at + part.end,
+            None => return self.place.clone(),
+        };
+        self.place.within(part)
     }
+}
+
+/// Where a string begins within what was written for it: behind its quotes. None when not every byte is as it was written.
+fn begin(written: &str, text: &str) -> Option<usize> {
+    if written == text {
+        return Some(0);
+    }
+    let quotes = ["'''", "\"\"\"", "'", "\""];
+    let quote =
+        quotes.into_iter().find(|q| written.len() >= 2 * q.len() && written.starts_with(q))?;
+    let inner = written.get(quote.len()..written.len() - quote.len())?;
+    // The end of the line behind three quotes is no part of it.
+    let cut = match quote.len() {
+        3 => inner.strip_prefix("\r\n").or(inner.strip_prefix('\n')).unwrap_or(inner),
+        _ => inner,
+    };
+    (cut == text).then(|| quote.len() + inner.len() - cut.len())
 }
 
 /// Parses one file. Mistakes in its form are reported, the first of each line; the rest of the tree is still given.

@@ -21,6 +21,20 @@ pub(super) fn one(read: &ReadListener, findings: &mut Findings) {
             let warning = Diagnostic::warning(place, "this rule is never used")
                 .label("the first rule that matches wins");
             findings.push(warning.related(first, "this one matches all that it would"));
+        } else if let (Some(name), (_, at)) = (rule.name(), &read.rules[i]) {
+            let few = rule.path.as_ref().filter(|p| p.exact).map(|p| p.segments());
+            if few.is_some_and(|few| few < usize::from(name.segments())) {
+                let warning = Diagnostic::warning(at, "this rule is never used");
+                findings.push(warning.label("the rule's path has fewer segments than this needs"));
+            }
+        }
+    }
+    let names = rules.iter().zip(&read.rules).filter_map(|(r, (_, at))| Some((r.name()?, at)));
+    for (name, at) in names.chain([(&read.listener.name, &read.name)]) {
+        if name.needs_trust() && read.trusted_callers.is_empty() {
+            let warning = Diagnostic::warning(at, "no request gets this name")
+                .label("headers of trusted callers only are part of a name");
+            findings.push(warning.hint("list them in the listener's `trusted_callers`"));
         }
     }
     let limits = &read.listener.limits;

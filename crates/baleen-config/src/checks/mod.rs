@@ -13,13 +13,17 @@ use crate::diagnostic::{Diagnostic, Findings, Severity};
 use crate::name;
 use crate::nearest::nearest;
 use crate::span::{At, Place};
+use crate::template;
 
 mod between;
 mod cluster;
 mod health;
 mod limit;
 mod listener;
+mod names;
 mod route;
+
+pub(crate) use route::answer;
 
 /// Every check.
 pub(crate) fn all(draft: &Draft, findings: &mut Findings) {
@@ -33,6 +37,7 @@ pub(crate) fn all(draft: &Draft, findings: &mut Findings) {
     for listener in &draft.listeners {
         listener::one(listener, findings);
     }
+    names::all(draft, findings);
     names(draft, findings);
     route::fallbacks(draft, findings);
     clusters_exist(draft, findings);
@@ -104,7 +109,12 @@ pub(crate) fn no_effect(place: &Place, what: &str, because: &str) -> Diagnostic 
 fn names(draft: &Draft, findings: &mut Findings) {
     for (name, place) in draft.fixed_names() {
         let to = draft.routes.get(name).is_some_and(|(_, r)| r.to.is_some());
-        if !to && name::cluster_of(name).is_none() {
+        if to || draft.names.store.is_some() {
+            continue;
+        }
+        if let Some(dtab) = &draft.names.dtab {
+            names::leads(draft, dtab, name, place, findings);
+        } else if name::cluster_of(name).is_none() {
             let error = Diagnostic::error(place, format!("the name `{name}` leads nowhere"));
             let error =
                 error.label("only names of the form `/svc/NAME` lead to a cluster by themselves");
@@ -117,9 +127,7 @@ fn names(draft: &Draft, findings: &mut Findings) {
     }
     let templates = || {
         let all = draft.listeners.iter();
-        all.flat_map(|l| {
-            l.listener.rules.iter().map(|r| &r.name).chain(std::iter::once(&l.listener.name))
-        })
+        all.flat_map(|l| template::of_listener(&l.listener))
     };
     // The same template again says nothing new.
     let distinct: BTreeSet<&str> = templates().map(|t| t.as_str()).collect();
@@ -185,7 +193,9 @@ fn clusters_exist(draft: &Draft, findings: &mut Findings) {
             );
         }
     }
-    if known.is_empty() && draft.references().is_empty() && draft.clusters.is_empty() {
+    // A table may lead to addresses.
+    let table = draft.names.dtab.is_some() || draft.names.store.is_some();
+    if known.is_empty() && !table && draft.references().is_empty() && draft.clusters.is_empty() {
         let error = Diagnostic::error(&draft.root, "there is no cluster")
             .label("requests would lead nowhere");
         findings.push(error.hint(format!("add [cluster.NAME] with endpoints, {namer}")));

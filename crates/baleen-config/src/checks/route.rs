@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
-use baleen_policy::params::RouteParams;
+use baleen_policy::params::{FallbackBy, RouteParams};
 
 use super::{as_error, danger, no_effect, pair, push, same_table};
 use crate::config::Draft;
+use crate::degraded::AnswerLayer;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::layer::is_on;
 use crate::route::RouteLayer;
@@ -45,6 +46,7 @@ pub(super) fn one(route: &RouteLayer, findings: &mut Findings) {
         poison(route, &p, findings);
     }
     pools(route, findings);
+    alternatives(route, findings);
     methods(route, findings);
     degraded(route, findings);
 }
@@ -112,6 +114,17 @@ fn retries(route: &RouteLayer, p: &RouteParams, findings: &mut Findings) {
             &label,
         );
         push(findings, warning);
+    }
+}
+
+/// A standby is only tried where alternatives are chosen by health.
+fn alternatives(route: &RouteLayer, findings: &mut Findings) {
+    if let (Some(by), Some(standby)) = (&route.fallback_by, &route.standby)
+        && by.value == FallbackBy::Name
+        && standby.value.ppm() > 0
+    {
+        let warning = no_effect(&standby.place, "`standby`", "the first alternative takes all");
+        findings.push(warning.related(&by.place, "by name alone"));
     }
 }
 
@@ -259,11 +272,11 @@ fn degraded(route: &RouteLayer, findings: &mut Findings) {
         );
         push(findings, warning.map(as_error));
     }
-    answer(route, findings);
+    answer(&route.answer, findings);
 }
 
-fn answer(route: &RouteLayer, findings: &mut Findings) {
-    let answer = &route.answer;
+/// A fixed answer, of a name or of a rule.
+pub(crate) fn answer(answer: &AnswerLayer, findings: &mut Findings) {
     if !is_on(&answer.on, false) {
         return;
     }

@@ -28,7 +28,7 @@ pub static LISTENER: Def = Def {
             "name",
             Kind::Text("name template"),
             "\"/svc/{host}\"",
-            "The logical name of requests that no rule names. `{host}` is the host asked for, in lower case, without its port.",
+            "The logical name of requests that no rule takes. See `[[listener.rule]]` for what can be filled in.",
         ),
         Key::new(
             "trusted_hops",
@@ -83,8 +83,10 @@ pub static LISTENER: Def = Def {
         ).per(Scope::Request),
         Key::new("trusted_callers", Kind::Texts("network such as \"10.0.0.0/8\", or address", 256), "[]",
             "Whose word is believed about deadlines (`baleen-deadline`, `grpc-timeout`, `x-envoy-expected-rq-timeout-ms`, \
-             `l5d-ctx-deadline`) and urgency (`baleen-priority`); from others these fields are removed.")
-        .care("Never a network that strangers can send from: they would make themselves most urgent."),
+             `l5d-ctx-deadline`) and urgency (`baleen-priority`); from others these fields are removed. Only their headers can \
+             be part of a name (`{header:NAME}`).")
+        .care("Never a network that strangers can send from: they would make themselves most urgent, and choose where their \
+               requests go."),
         Key::new("deadline_skew", Kind::Duration(Duration::ZERO, Duration::from_secs(60)), "\"100ms\"",
             "How far apart the clocks of trusted callers and of this machine may be: an absolute deadline that is past by \
              more than this is taken for a wrong clock and ignored; one that is past by less has passed.")
@@ -97,7 +99,13 @@ pub static LISTENER: Def = Def {
 /// A rule of a listener.
 pub static RULE: Def = Def {
     path: "listener.rule",
-    doc: "Names requests by host and path. The first rule that matches wins, in the order of the file.",
+    doc: "What becomes of some requests: they get a name (`name`), are sent elsewhere (`redirect`) or are answered (`answer`); a \
+          rule has one of these three. The first rule that matches wins, in the order of the file.\n\n\
+          In `name` can stand: `{host}`, the host asked for, in lower case, without its port; `{path:N}`, the first N segments \
+          of the path (1 to 16); `{method}`; and `{header:NAME}`, what a trusted caller (`trusted_callers`) says in that header. \
+          What is filled in is a label: letters, digits, `-`, `_` and `.`, not starting with `-` or `.`, at most 253 bytes. \
+          `{header:NAME}` alone, as the whole name, holds a whole path such as `/svc/web`. A rule whose name a request can not \
+          fill in does not match it, and the next is tried; the same goes for a redirect with `{host}`.",
     keys: &[
         Key::new(
             "host",
@@ -107,22 +115,151 @@ pub static RULE: Def = Def {
         ),
         Key::new(
             "path",
-            Kind::Text("path prefix"),
+            Kind::Text("path prefix, or \"=\" and a path"),
             "",
             "Only requests whose path is this or below it, by whole segments: `/images` matches `/images/1`, not \
-             `/imagesque`. Encoded letters and digits equal themselves and empty segments do not count; where a listener has \
-             rules by path, requests with `.` or `..` segments are refused with 400. Left out: any path.",
+             `/imagesque`; `\"=/images\"` matches that path alone (with or without `/` at its end). Encoded letters and digits \
+             equal themselves and empty segments do not count; where a listener has rules that look at paths, requests with \
+             `.` or `..` segments are refused with 400. Left out: any path.",
         ),
         Key::new(
-            "name",
-            Kind::Text("name template"),
+            "method",
+            Kind::TextOrTexts("method such as \"GET\"", 16),
             "",
-            "The logical name of these requests.",
-        ).required(),
+            "Only requests with one of these methods. Left out: any method.",
+        ),
+        Key::new(
+            "header",
+            Kind::TextsByName("value, or its beginning and \"*\"", 16),
+            "",
+            "Only requests that have all of these headers: `{ x-canary = \"1\", user-agent = \"curl/*\", x-debug = \"*\" }`. \
+             `\"*\"` is any value; of a header that comes several times one is enough. Anybody can send any header: to let \
+             requests in by one, ask for a secret.",
+        ),
+        Key::new("name", Kind::Text("name template"), "", "The logical name of these requests."),
+        Key::new("rewrite", Kind::Table(&REWRITE), "", ""),
+        Key::new("request_headers", Kind::Table(&REQUEST_HEADERS), "", ""),
+        Key::new("response_headers", Kind::Table(&RESPONSE_HEADERS), "", ""),
+        Key::new("redirect", Kind::Table(&REDIRECT), "", ""),
+        Key::new("answer", Kind::Table(&RULE_ANSWER), "", ""),
         Key::new("priority", Kind::Integer(0, 7), "",
             "How urgent these requests are: 0 most, 7 least. A trusted caller's `baleen-priority` comes first, then this, then \
              that of the name, then 3.").per(Scope::Request)
         .care("If everything is urgent, nothing is: 0 and 1 are for what a person waits for."),
+    ],
+    named: None,
+};
+
+/// What is sent on instead.
+pub static REWRITE: Def = Def {
+    path: "listener.rule.rewrite",
+    doc: "What upstreams are asked for instead of what came. The access log shows what came.",
+    keys: &[
+        Key::new(
+            "path",
+            Kind::Text("path"),
+            "",
+            "Takes the place of the part that the rule's `path` matched; without one it is put before the path. `\"/\"` takes that \
+             part away. What lies below follows as it came, in its encoding, and so does the query; where the two meet there \
+             is one `/`. `OPTIONS *` stays as it is.",
+        ),
+        Key::new(
+            "host",
+            Kind::Text("host, or host and port"),
+            "",
+            "The `Host` that is sent on. `X-Forwarded-Host` says what was asked for.",
+        )
+        .care(
+            "Only what upstreams are told: which cluster the request goes to is the name's matter.",
+        ),
+    ],
+    named: None,
+};
+
+/// Headers of requests.
+pub static REQUEST_HEADERS: Def = Def {
+    path: "listener.rule.request_headers",
+    doc: "Changes to the headers that upstreams get. What concerns one connection, what says where a message ends, `Host` \
+          (`rewrite` has it) and what Baleen writes itself can not be changed.",
+    keys: &FIELDS,
+    named: None,
+};
+
+/// Headers of responses.
+pub static RESPONSE_HEADERS: Def = Def {
+    path: "listener.rule.response_headers",
+    doc: "Changes to the headers of responses that come from upstreams, and of the rule's own redirect or answer; not of what \
+          Baleen answers when a request fails, and not of informational responses (1xx).",
+    keys: &FIELDS,
+    named: None,
+};
+
+const FIELDS: [Key; 3] = [
+    Key::new(
+        "set",
+        Kind::TextsByName("value", 32),
+        "",
+        "Headers that take the place of those of the same name: `{ x-frame-options = \"DENY\" }`.",
+    ),
+    Key::new(
+        "add",
+        Kind::TextsByName("value", 32),
+        "",
+        "Headers that come beside those of the same name.",
+    ),
+    Key::new(
+        "remove",
+        Kind::Texts("name of a header", 32),
+        "[]",
+        "Headers that are taken out, also when their names have `_` for `-`.",
+    ),
+];
+
+/// Redirects.
+pub static REDIRECT: Def = Def {
+    path: "listener.rule.redirect",
+    doc: "Tells the client to ask elsewhere.",
+    keys: &[
+        Key::new(
+            "to",
+            Kind::Text("address"),
+            "",
+            "Where: `\"https://{host}{path}\"`, `\"/new{rest}\"`. `{scheme}` is `http` or `https`, `{host}` the host asked for \
+             without its port, `{path}` the path as it came, `{rest}` what of it lies below the rule's `path`. Paths start with \
+             one `/`, and what has no place in an address is percent-encoded. The query follows, unless a `?` is in this. \
+             `{host}` is filled in with labels only; other hosts leave the request to the next rule.",
+        )
+        .required(),
+        Key::new(
+            "status",
+            Kind::Integer(301, 308),
+            "308",
+            "301, 302, 303, 307 or 308. With 307 and 308 clients send the same method and body again; 301 and 308 are for good \
+             and browsers remember them.",
+        ),
+    ],
+    named: None,
+};
+
+/// Answers of a rule.
+pub static RULE_ANSWER: Def = Def {
+    path: "listener.rule.answer",
+    doc: "Answers by itself, with no upstream: for health checks, `robots.txt`, and what shall not be reached from here.",
+    keys: &[
+        Key::new("status", Kind::Integer(200, 599), "", "Its status.").required(),
+        Key::new(
+            "type",
+            Kind::Text("content type"),
+            "\"text/plain; charset=utf-8\"",
+            "Its `Content-Type`.",
+        ),
+        Key::new("body", Kind::Text("text"), "", "Its body. Left out, with no `file`: none."),
+        Key::new(
+            "file",
+            Kind::Text("path"),
+            "",
+            "A file with its body, relative to the file it is written in; read at start, at most 1 MiB.",
+        ),
     ],
     named: None,
 };

@@ -13,6 +13,8 @@ mod cluster;
 mod eject;
 mod limit;
 mod listener;
+mod namer;
+mod names;
 pub mod policies;
 mod retry;
 mod route;
@@ -22,6 +24,8 @@ pub use cluster::{CLUSTER, POOL};
 pub use eject::{EJECT, LATENCY, OUTLIER, SUCCESS_RATE};
 pub use limit::{ADAPTIVE, ADMISSION, CODEL, THROTTLE};
 pub use listener::{LISTENER, RULE};
+pub use namer::{HOLD, NAMER};
+pub use names::{ALTERNATIVES, NAMES};
 pub use retry::{HEDGE, POISON, RETRY};
 pub use route::{ANSWER, DEADLINE, RATE, ROUTE, STALE, STICKY};
 
@@ -86,7 +90,8 @@ pub static ROOT: Def = Def {
         Key::new("admin", Kind::Table(&ADMIN), "", ""),
         Key::new("control", Kind::Table(&CONTROL), "", ""),
         Key::new("listener", Kind::Tables(&LISTENER, 256), "", ""),
-        Key::new("namer", Kind::Table(&NAMER), "", ""),
+        Key::new("names", Kind::Table(&NAMES), "", ""),
+        Key::new("namer", Kind::TablesByName(&NAMER, namer::NAMERS_MAX), "", ""),
         Key::new("recorder", Kind::Table(&RECORDER), "", ""),
         Key::new("route", Kind::Table(&ROUTE), "", ""),
         Key::new("cluster", Kind::Table(&CLUSTER), "", ""),
@@ -163,33 +168,6 @@ pub static CONTROL: Def = Def {
             "Where the secret is that whoever asks must send (`Authorization: Bearer SECRET`). Left out: none is asked for.",
         )
         .care("Loopback is no secret: every user and every container with this network can reach it."),
-    ],
-    named: None,
-};
-
-/// Namers.
-pub static NAMER: Def = Def {
-    path: "namer",
-    doc: "Where clusters come from that have no `endpoints` of their own.",
-    keys: &[Key::new("files", Kind::Table(&NAMER_FILES), "", "")],
-    named: None,
-};
-
-/// The files namer.
-pub static NAMER_FILES: Def = Def {
-    path: "namer.files",
-    doc: "A folder of files. A file's name is a cluster's name; each line is `host:port [weight] [zone=NAME]`; `#` starts a \
-          comment. The folder is watched: replace a file by renaming another onto it. A file with a mistake is refused whole \
-          and the endpoints it had before stay; an empty file is a cluster without endpoints.",
-    keys: &[
-        Key::new("kind", Kind::Choice(&["files"]), "", "What kind of namer this is.").required(),
-        Key::new(
-            "dir",
-            Kind::Text("path"),
-            "",
-            "The folder, relative to the file it is written in.",
-        )
-        .required(),
     ],
     named: None,
 };

@@ -379,6 +379,19 @@ pub static POLICIES: &[Policy] = &[
     },
     Policy {
         chapter: DEGRADED,
+        title: "Alternatives",
+        on: "the default where a name leads to `a | b`, or `to = { first = [\"a\", \"b\"] }`",
+        does: "The first cluster that has a usable endpoint takes the request. With `standby`, a share of them goes to the second one, \
+               so that it is known to work.",
+        avoid: "When the second has no capacity to spare, or answers something else: the first one's outage becomes its own.",
+        parts: &[part(
+            &ALTERNATIVES,
+            &["fallback", "standby"],
+            "Finagle name trees; by health: Baleen",
+        )],
+    },
+    Policy {
+        chapter: DEGRADED,
         title: "Stale answers",
         on: "`stale = {}`",
         does: "An answer that was good lately, when nothing else is left.",

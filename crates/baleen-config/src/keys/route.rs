@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{COUNT_MAX, DAY, HEDGE, POISON, RETRY, time};
+use super::{ALTERNATIVES, COUNT_MAX, DAY, HEDGE, POISON, RETRY, time};
 use crate::table::{Def, Key, Kind, Named, Scope};
 
 /// Settings of logical names.
@@ -18,9 +18,10 @@ pub static ROUTE: Def = Def {
             "",
             "Where the name leads: a cluster; a list to draw from by weight, `[{ cluster = \"web-v1\", weight = 9 }, { cluster = \
              \"web-v2\", weight = 1 }]`; or the first that has a usable endpoint, `{ first = [\"web\", \"web-standby\"] }`, whose \
-             items may be lists to draw from. Left out: `/svc/NAME` leads to the cluster NAME.",
+             items may be lists to draw from. Left out: what the delegation table says (`[names]`).",
         )
         .only_named(),
+        Key::new("names", Kind::Table(&ALTERNATIVES), "", ""),
         time(
             "total_timeout",
             "\"5s\"",

@@ -5,5 +5,7 @@ mod hostile;
 mod includes;
 mod meaning;
 mod mistakes;
+mod names;
 mod policies;
 mod reference;
+mod rules;

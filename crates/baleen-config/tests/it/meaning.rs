@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use baleen_config::{
-    AccessLog, Config, KeySource, Listener, Look, Memory, Methods, TargetSpec, load_from,
+    AccessLog, Config, KeySource, Listener, Look, Memory, Methods, RulePath, TargetSpec, load_from,
     parse_str, render, zone_hash,
 };
 use baleen_policy::params::{
@@ -246,12 +246,13 @@ name = "/svc/admin"
     let rules = &c.listeners[1].rules;
     let read: Vec<_> = rules
         .iter()
-        .map(|r| (r.host.is_some(), r.path.as_deref(), r.name.fixed().unwrap_or_default()))
+        .map(|r| (r.host.is_some(), r.path.clone(), r.name().and_then(|n| n.fixed())))
         .collect();
+    let below = |path: &str| Some(RulePath { prefix: path.into(), exact: false });
     let wanted = [
-        (true, Some("/images"), "/svc/images"),
-        (true, None, "/svc/site"),
-        (false, Some("/admin"), "/svc/admin"),
+        (true, below("/images"), Some("/svc/images")),
+        (true, None, Some("/svc/site")),
+        (false, below("/admin"), Some("/svc/admin")),
     ];
     assert_eq!(read, wanted);
     assert_eq!(c.listeners[1].name.fixed(), None);

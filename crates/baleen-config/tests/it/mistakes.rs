@@ -75,7 +75,7 @@ retries = 3"#), @r#"
      --> baleen.toml:2:1
       |
     2 | retries = 3
-      | ^^^^^^^ expected one of: to, total_timeout, try_timeout, idle_timeout, tunnel_timeout, deadline, retry, hedge, poison, priority, concurrency, rate, sticky, fallback, stale, answer
+      | ^^^^^^^ expected one of: to, names, total_timeout, try_timeout, idle_timeout, tunnel_timeout, deadline, retry, hedge, poison, priority, concurrency, rate, sticky, fallback, stale, answer
     "#);
 }
 
@@ -503,9 +503,9 @@ dir = "d"
      --> baleen.toml:3:8
       |
     3 | name = "/svc/{path}"
-      |        ^^^^^^^^^^^^^ `{path}` is not known; only `{host}` can be filled in
+      |        ^^^^^^^^^^^^^ how many segments of the path is missing: 1 to 16
       |
-      = hint: did you mean "/svc/{host}"?
+      = hint: did you mean "/svc/{path:1}"?
     "#);
 }
 
@@ -519,11 +519,13 @@ path = "/images"
 kind = "files"
 dir = "d"
 "#), @r#"
-    error: `name` is missing in `[[listener.rule]]`
+    error: `name`, `redirect` or `answer` is missing in `[[listener.rule]]`
      --> baleen.toml:3:1
       |
     3 | [[listener.rule]]
-      | ^^^^^^^^^^^^^^^^^ expected `name` in here
+      | ^^^^^^^^^^^^^^^^^ expected one of them in here
+      |
+      = hint: write for example name = "/svc/web"
     "#);
 }
 
@@ -592,39 +594,6 @@ dir = "d"
       |
     3 | [[listener.rule]]
       | ----------------- this one matches all that it would
-    "#);
-}
-
-#[test]
-fn namer_of_another_kind() {
-    insta::assert_snapshot!(whole(r#"[[listener]]
-listen = "127.0.0.1:80"
-[namer.files]
-kind = "dns"
-"#), @r#"
-    error: `dir` is missing in `[namer.files]`
-     --> baleen.toml:3:1
-      |
-    3 | [namer.files]
-      | ^^^^^^^^^^^^^ expected `dir` in here
-
-    error: invalid value for `kind`
-     --> baleen.toml:4:8
-      |
-    4 | kind = "dns"
-      |        ^^^^^ expected "files"
-    "#);
-}
-
-#[test]
-fn namer_of_another_name() {
-    insta::assert_snapshot!(start(r#"[namer.etcd]
-kind = "etcd""#), @r#"
-    error: unknown key `etcd` in `[namer]`
-     --> baleen.toml:1:8
-      |
-    1 | [namer.etcd]
-      |        ^^^^ expected one of: files
     "#);
 }
 

@@ -137,7 +137,9 @@ fn value(
             };
             Value::List((0..n).map(&mut one).collect())
         }
-        Kind::Text(_) | Kind::Texts(..) => words(dice, def, key),
+        Kind::Text(_) | Kind::Texts(..) | Kind::TextOrTexts(..) | Kind::TextsByName(..) => {
+            words(dice, def, key)
+        }
         _ => panic!("no value for {}.{}", def.path, key.name),
     }
 }
@@ -153,6 +155,22 @@ impl Style {
 fn words(dice: &mut Dice, def: &Def, key: &Key) -> Value {
     let list: &[&str] = match (def.path, key.name) {
         ("", "zone") => &["\"rack-0\"", "\"rack-1\"", "\"elsewhere\""],
+        ("names", "dtab") => {
+            &["\"/svc => /#/files ; /svc => /#/static\"", "\"/s => /#/files ; /svc => /s\""]
+        }
+        ("names", "store") => &["\"file:dtabs\"", "\"etcd://127.0.0.1:2379/baleen/dtabs\""],
+        ("names", "namespace") => &["\"web\""],
+        ("names", "state_dir") => &["\"state\""],
+        ("namer", "dir") => &["\"services\""],
+        ("namer", "endpoints") => {
+            &["[\"http://127.0.0.1:2379\"]", "[\"https://e1:2379\", \"http://[::1]:1\"]"]
+        }
+        ("namer", "servers") => &["[\"127.0.0.1:2181\"]", "[\"10.0.0.1:53\", \"[::1]:53\"]"],
+        ("namer", "address") => &["\"http://127.0.0.1:8500\"", "\"https://k8s:6443\""],
+        ("namer", "prefix") => &["\"/services\"", "\"/a/b\""],
+        ("namer", "user" | "datacenter" | "tag" | "namespace") => &["\"web\""],
+        ("namer", "password" | "token") => &["\"env:SECRET\"", "\"file:secret\""],
+        ("namer", "ca") => &["\"ca.pem\""],
         ("control", "listen") => &["\"off\"", "\"127.0.0.1:9991\"", "\"unix:run/control\""],
         ("control", "token") => &["\"env:TOKEN\"", "\"file:token\""],
         ("route.retry", "methods") => &["[\"GET\"]", "[\"GET\", \"POST\", \"PUT\"]", "[]"],
@@ -166,9 +184,25 @@ fn words(dice: &mut Dice, def: &Def, key: &Key) -> Value {
         ("listener", "name") => &["\"/svc/{host}\"", "\"/svc/web\""],
         ("listener", "access_log") => &["\"off\"", "\"stdout\""],
         ("listener", "trusted_callers") => &["[\"10.0.0.0/8\"]", "[]"],
-        ("listener.rule", "name") => &["\"/svc/{host}\""],
+        ("listener.rule", "name") => {
+            &["\"/svc/{host}\"", "\"/svc/{method}/{path:2}\"", "\"{header:l5d-name}\""]
+        }
         ("listener.rule", "host") => &["\"api.example.com\"", "\"*.example.com\""],
-        ("listener.rule", "path") => &["\"/a\"", "\"/\""],
+        ("listener.rule", "path") => &["\"/a\"", "\"/\"", "\"=/a\""],
+        ("listener.rule", "method") => &["\"GET\"", "[\"GET\", \"HEAD\"]"],
+        ("listener.rule", "header") => &["{ x-canary = \"1\" }", "{ x = \"a*\", y = \"*\" }"],
+        ("listener.rule.rewrite", "path") => &["\"/\"", "\"/new\""],
+        ("listener.rule.rewrite", "host") => &["\"web.internal\"", "\"[::1]:80\""],
+        ("listener.rule.request_headers" | "listener.rule.response_headers", "set" | "add") => {
+            &["{ x-a = \"1\" }", "{ x-b = \"two words\", x-c = \"\" }"]
+        }
+        ("listener.rule.request_headers" | "listener.rule.response_headers", "remove") => {
+            &["[\"x-d\"]", "[]"]
+        }
+        ("listener.rule.redirect", "to") => &["\"https://{host}{path}\"", "\"/new{rest}\""],
+        ("listener.rule.answer", "file") => &["\"sorry.html\""],
+        ("listener.rule.answer", "type") => &["\"text/html\""],
+        ("listener.rule.answer", "body") => &["\"ok\"", "\"\""],
         (path, key) => panic!("no texts for {path}.{key}"),
     };
     Value::Raw(dice.pick(list).to_owned())
@@ -201,6 +235,16 @@ fn put_right(dice: &mut Dice, table: &mut Table, style: Style) {
     match table.def.path {
         "" => peers(dice, table),
         "route" => route(table),
+        "names" if table.get("store").is_some() => table.drop_key("dtab"),
+        "namer" => namer(table),
+        "namer.hold" => {
+            if table.get("window").is_some() {
+                table.text("window", format!("{}ms", dice.range(100, 5_000)));
+            }
+            if table.get("for").is_some() {
+                table.text("for", format!("{}s", dice.range(5, 600)));
+            }
+        }
         "route.rate" | "route.retry" | "cluster.balance" => {}
         "route.stale" => {
             if table.get("body").is_some() {
@@ -211,6 +255,14 @@ fn put_right(dice: &mut Dice, table: &mut Table, style: Style) {
             }
         }
         "route.answer" => table.raw("status", dice.pick(&[200, 404, 429, 500, 503, 599])),
+        "listener.rule" => rule(dice, table),
+        "listener.rule.answer" => {
+            table.raw("status", dice.pick(&[200, 404, 503]));
+            if table.get("body").is_some() {
+                table.drop_key("file");
+            }
+        }
+        "listener.rule.redirect" => table.raw("status", dice.pick(&[301, 302, 303, 307, 308])),
         "cluster" => cluster(dice, table, style),
         "cluster.codel" => {
             if table.get("target").is_some() {
@@ -237,6 +289,31 @@ fn peers(dice: &mut Dice, table: &mut Table) {
         let index = dice.below(20);
         peers.raw("index", index);
         peers.raw("count", dice.range(index + 1, 40));
+    }
+}
+
+/// A rule does one thing.
+fn rule(dice: &mut Dice, table: &mut Table) {
+    let does = ["name", "redirect", "answer"];
+    let there: Vec<&str> = does.into_iter().filter(|key| table.get(key).is_some()).collect();
+    if there.is_empty() {
+        table.text("name", "/svc/{host}");
+        return;
+    }
+    let one = dice.pick(&there);
+    for key in there.iter().filter(|key| **key != one) {
+        table.drop_key(key);
+    }
+}
+
+fn namer(table: &mut Table) {
+    if table.word("kind") == Some("zookeeper") && table.get("servers").is_none() {
+        table.raw("servers", "[\"127.0.0.1:2181\"]");
+    }
+    match (table.get("user").is_some(), table.get("password").is_some()) {
+        (true, false) => table.text("password", "env:SECRET"),
+        (false, true) => table.text("user", "web"),
+        _ => {}
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use baleen_config::keys::{CLUSTER, NAMER, NAMER_FILES, ROOT as BALEEN, ROUTE};
+use baleen_config::keys::{CLUSTER, NAMER, ROOT as BALEEN, ROUTE};
 use baleen_scenario::keys::{
     CACHE, CALL, DEPLOY, LINK, PROXY, REGISTRY, ROOT, SCENARIO, SERVICE, STEP, WORKLOAD,
 };
@@ -91,6 +91,7 @@ pub fn draw(seed: u64) -> (Files, Used) {
         files: Files::new(),
         used: Used::new(),
     };
+    plan.files.insert("sorry.html".into(), "<p>sorry".into());
     plan.head(seed);
     plan.who();
     plan.mesh();
@@ -176,7 +177,7 @@ impl Plan {
                 self.files.insert("more.toml".into(), "# nothing\n".into());
             }
             if self.dice.chance(50) {
-                self.namer(&mut file);
+                self.namers(&mut file);
             }
             file.count(&mut self.used);
             self.files.insert("baleen.toml".into(), file.file());
@@ -221,13 +222,21 @@ impl Plan {
         all
     }
 
-    fn namer(&mut self, mesh: &mut Table) {
-        let mut files = Table::new(&NAMER_FILES);
+    /// Registries, of which none is asked here.
+    fn namers(&mut self, mesh: &mut Table) {
+        let mut files = Table::new(&NAMER);
         files.text("kind", "files");
         files.text("dir", "services");
         let mut namer = Table::new(&NAMER);
-        namer.put("files", Value::Inline(files));
-        mesh.put("namer", Value::Inline(namer));
+        namer.named.push(("files".into(), files));
+        for name in ["one", "two", "three"] {
+            let style = Style { dense: 60, no_queue: false };
+            let own = mesh::table(&mut self.dice, &NAMER, true, style);
+            if own.word("kind") != Some("files") {
+                namer.named.push((name.into(), own));
+            }
+        }
+        mesh.put("namer", Value::Section(namer));
     }
 
     /// Logical names: those of services, and some that lead to several.
@@ -269,7 +278,6 @@ impl Plan {
             && self.dice.chance(50)
         {
             answer.text("file", "sorry.html");
-            self.files.insert("sorry.html".into(), "<p>sorry".into());
         }
     }
 

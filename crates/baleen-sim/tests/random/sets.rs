@@ -13,7 +13,7 @@ use baleen_scenario::{Override, lint, load, written};
 
 use crate::dice::Dice;
 
-const COUNT: u64 = 200;
+const COUNT: u64 = 600;
 /// Runs of more calls than that are not made.
 const CALLS_MAX: f64 = 20_000.0;
 
@@ -87,7 +87,12 @@ fn paths(def: &'static Def, upto: &str, depth: u32, all: &mut Vec<String>) {
                 paths(inner, &path, depth - 1, all);
             }
             Kind::TablesByName(..) => {
-                for name in ["web", "db", "nobody"] {
+                // One registry is as good as another: nothing here asks any.
+                let names: &[&str] = match inner.path {
+                    "namer" => &["files"],
+                    _ => &["web", "db", "nobody"],
+                };
+                for name in names {
                     paths(inner, &format!("{path}.{name}"), depth - 1, all);
                 }
             }
