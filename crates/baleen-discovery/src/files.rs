@@ -11,7 +11,7 @@
 //! Not here: the form of a line (`baleen_config::parse_services`). Tested: in `tests/files.rs`.
 
 mod folder;
-mod inotify;
+pub(crate) mod inotify;
 mod watch;
 
 use std::collections::BTreeMap;

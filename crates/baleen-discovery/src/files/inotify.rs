@@ -24,17 +24,17 @@ const FOLDER: u32 = libc::IN_DELETE_SELF | libc::IN_MOVE_SELF;
 
 /// What happened in the folder.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Events {
+pub(crate) struct Events {
     /// Names of files that changed.
-    pub(super) names: BTreeSet<String>,
+    pub(crate) names: BTreeSet<String>,
     /// Something else changed, or events were lost: look at everything.
-    pub(super) all: bool,
+    pub(crate) all: bool,
     /// The folder is not this one any more.
-    pub(super) folder: bool,
+    pub(crate) folder: bool,
 }
 
 impl Events {
-    pub(super) fn merge(&mut self, other: Events) {
+    pub(crate) fn merge(&mut self, other: Events) {
         self.names.extend(other.names);
         self.all |= other.all;
         self.folder |= other.folder;
@@ -85,13 +85,13 @@ impl Events {
 
 /// A watch on one folder.
 #[derive(Debug)]
-pub(super) struct Inotify {
+pub(crate) struct Inotify {
     fd: AsyncFd<File>,
 }
 
 impl Inotify {
     /// Starts to watch. Must be called within a tokio runtime.
-    pub(super) fn new(dir: &Path) -> io::Result<Inotify> {
+    pub(crate) fn new(dir: &Path) -> io::Result<Inotify> {
         // SAFETY: no pointers are passed.
         let raw = unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) };
         if raw < 0 {
@@ -111,7 +111,7 @@ impl Inotify {
     }
 
     /// Waits until something happened, and says what. Nothing is lost when the future is dropped.
-    pub(super) async fn events(&self) -> io::Result<Events> {
+    pub(crate) async fn events(&self) -> io::Result<Events> {
         loop {
             let mut ready = self.fd.readable().await?;
             let mut buffer = [0u8; 16 * 1024];
