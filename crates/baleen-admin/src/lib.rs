@@ -22,6 +22,6 @@ mod views;
 pub use process::process;
 pub use server::{Admin, BindError, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_TIMEOUT, WHOLE_TIMEOUT};
 pub use views::{
-    ClusterView, Clusters, EndpointView, Health, Out, Readiness, Views, Window, cause_in_words,
-    reason_in_words,
+    ClusterView, Clusters, EndpointView, Health, HeldView, NamerView, Namers, Out, Readiness,
+    StagedView, TableView, Views, Window, cause_in_words, reason_in_words,
 };

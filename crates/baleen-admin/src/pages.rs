@@ -22,6 +22,8 @@ Baleen admin. All pages are read-only.
 /healthz               200 while the process is alive
 /readyz                200 when traffic may come, else 503 with the reasons; JSON
 /clusters              clusters and their endpoints; JSON
+/namers                namers, and how each stands with its registry; JSON
+/explain?name=/svc/web where a name leads, step by step; &dtab= for an override; JSON
 /recording?worker=0    flight recorder of a worker, to be replayed; binary
 ";
 
@@ -33,6 +35,8 @@ pub(crate) fn router<V: Views>(views: Arc<V>) -> Router {
         .route("/readyz", get(readyz::<V>))
         .route("/metrics", get(metrics::<V>))
         .route("/clusters", get(clusters::<V>))
+        .route("/namers", get(namers::<V>))
+        .route("/explain", get(explain::<V>))
         .route("/recording", get(recording::<V>))
         .fallback(|| async { text(StatusCode::NOT_FOUND, "no such page; / lists them\n") })
         .method_not_allowed_fallback(|| async {
@@ -79,6 +83,32 @@ async fn readyz<V: Views>(State(views): State<Arc<V>>) -> Response {
 
 async fn clusters<V: Views>(State(views): State<Arc<V>>) -> Response {
     json(StatusCode::OK, &views.clusters().await)
+}
+
+async fn namers<V: Views>(State(views): State<Arc<V>>) -> Response {
+    json(StatusCode::OK, &views.namers().await)
+}
+
+async fn explain<V: Views>(State(views): State<Arc<V>>, uri: Uri) -> Response {
+    let query = uri.query().unwrap_or_default();
+    let (mut name, mut dtab) = (None, String::new());
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*key {
+            "name" => name = Some(value.into_owned()),
+            "dtab" => dtab = value.into_owned(),
+            _ => {}
+        }
+    }
+    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    let Some(name) = name else {
+        return text(StatusCode::BAD_REQUEST, "say which name: /explain?name=/svc/web\n");
+    };
+    match views.explain(name, dtab).await {
+        Ok(body) => {
+            (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        Err(why) => (StatusCode::BAD_REQUEST, plain, format!("{why}\n")).into_response(),
+    }
 }
 
 async fn recording<V: Views>(State(views): State<Arc<V>>, uri: Uri) -> Response {

@@ -2,6 +2,7 @@
 //!
 //! Not here: how it is answered (`pages.rs`). Tested: below, `tests/admin.rs`.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use baleen_base::{Cause, EjectReason, WorkerId};
@@ -17,6 +18,17 @@ pub trait Views: Send + Sync + 'static {
 
     /// Whether traffic may come.
     fn ready(&self) -> Readiness;
+
+    /// All namers, and how each stands with its registry.
+    fn namers(&self) -> impl Future<Output = Namers> + Send;
+
+    /// The delegation of a logical name, with an override if there is one, down to endpoints, as JSON; or what is wrong with
+    /// either.
+    fn explain(
+        &self,
+        name: String,
+        dtab: String,
+    ) -> impl Future<Output = Result<String, String>> + Send;
 
     /// The flight recorder of a worker, as bytes to be replayed; `None` when there is no such worker. It holds ids, times and
     /// decisions, never anything that a request or response said.
@@ -38,6 +50,87 @@ impl Readiness {
     pub const fn ready(&self) -> bool {
         self.reasons.is_empty()
     }
+}
+
+/// All namers.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct Namers {
+    /// The base table, as text.
+    pub dtab: String,
+    /// The table of a store that is followed; none when none is.
+    pub table: Option<TableView>,
+    /// In the order of their names.
+    pub namers: Vec<NamerView>,
+}
+
+/// How the table of a store stands.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct TableView {
+    /// Its namespace.
+    pub namespace: String,
+    /// The version that is used; with a staged change on trial that of the table it will replace; none when there is no table.
+    pub version: Option<u64>,
+    /// How long ago the store last answered; none when it has not since the start.
+    pub age_seconds: Option<f64>,
+    /// How it stands, in words.
+    pub state: String,
+    /// The staged change, or the last one that was reverted here.
+    pub staged: Option<StagedView>,
+}
+
+/// A staged change of a table.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct StagedView {
+    /// Which change.
+    pub change: String,
+    /// Its step, from 1.
+    pub step: usize,
+    /// How many there are.
+    pub steps: usize,
+    /// Its table is used here.
+    pub on_trial: bool,
+    /// Why it was reverted here, if it was.
+    pub reverted: Option<String>,
+}
+
+/// How a namer stands with its registry.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct NamerView {
+    /// What it is mounted as: `/#/NAME`.
+    pub name: String,
+    /// What it is: `etcd`, `files`.
+    pub kind: String,
+    /// The registry answers.
+    pub up: bool,
+    /// How it stands, in words.
+    pub state: String,
+    /// How long ago the registry last answered; none when it never did.
+    pub heard_seconds_ago: Option<f64>,
+    /// How old the last good state on the disk is; none when there is none.
+    pub snapshot_seconds_old: Option<f64>,
+    /// How often it began to be watched.
+    pub sessions: u64,
+    /// Watches given up because nothing was heard.
+    pub stuck: u64,
+    /// Services and how many endpoints each has, held ones included.
+    pub services: BTreeMap<String, usize>,
+    /// What is held, because too much went at once.
+    pub held: Vec<HeldView>,
+    /// Entries that can't be read, and why.
+    pub refused: BTreeMap<String, String>,
+}
+
+/// Endpoints of a service that the registry has no more and that are held.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct HeldView {
+    /// The service.
+    pub service: String,
+    /// Them.
+    pub endpoints: Vec<String>,
+    /// Why, in words.
+    pub why: String,
+    /// Until they are let go.
+    pub for_seconds: f64,
 }
 
 /// All clusters.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baleen_admin::{
-    Admin, CONNECTIONS_MAX, ClusterView, Clusters, EndpointView, HEAD_BYTES_MAX, Health, Out,
-    Readiness, Views, Window,
+    Admin, CONNECTIONS_MAX, ClusterView, Clusters, EndpointView, HEAD_BYTES_MAX, Health, NamerView,
+    Namers, Out, Readiness, StagedView, TableView, Views, Window,
 };
 use baleen_base::WorkerId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -56,6 +56,30 @@ impl Views for Shown {
 
     fn ready(&self) -> Readiness {
         self.readiness.clone()
+    }
+
+    async fn namers(&self) -> Namers {
+        let namer = NamerView {
+            name: "etcd".to_owned(),
+            kind: "etcd".to_owned(),
+            up: false,
+            state: "failing since 3 s: connection refused".to_owned(),
+            heard_seconds_ago: Some(3.5),
+            services: [("web".to_owned(), 2)].into(),
+            ..NamerView::default()
+        };
+        let table = TableView {
+            namespace: "web".to_owned(),
+            version: Some(7),
+            age_seconds: None,
+            state: "cold".to_owned(),
+            staged: Some(StagedView { change: "c1".to_owned(), step: 1, ..Default::default() }),
+        };
+        Namers { dtab: "/svc => /#/etcd".to_owned(), table: Some(table), namers: vec![namer] }
+    }
+
+    async fn explain(&self, name: String, dtab: String) -> Result<String, String> {
+        if dtab == "bad" { Err("no dtab".to_owned()) } else { Ok(format!("[{name:?},{dtab:?}]")) }
     }
 
     async fn recording(&self, worker: WorkerId) -> Option<Vec<u8>> {
@@ -137,7 +161,9 @@ async fn pages() {
     let health = admin.ask("GET", "/healthz").await;
     assert_eq!((health.status, &*health.body), (200, "ok\n"));
     let index = admin.ask("GET", "/").await;
-    for page in ["/metrics", "/healthz", "/readyz", "/clusters", "/recording"] {
+    for page in
+        ["/metrics", "/healthz", "/readyz", "/clusters", "/namers", "/explain", "/recording"]
+    {
         assert!(index.body.contains(page), "{}", index.body);
     }
     admin.end().await;
@@ -161,6 +187,36 @@ async fn clusters_as_json() {
         }],
     }]});
     assert_eq!((answer.status, answer.json()), (200, want));
+    admin.end().await;
+}
+
+#[tokio::test]
+async fn namers_and_where_names_lead() {
+    let admin = Running::start(Readiness::default()).await;
+    let answer = admin.ask("GET", "/namers").await;
+    assert_eq!(answer.status, 200);
+    let json = answer.json();
+    assert_eq!(json["dtab"], "/svc => /#/etcd");
+    assert_eq!(json["namers"][0]["services"], serde_json::json!({ "web": 2 }));
+    assert_eq!(json["namers"][0]["up"], false);
+    let table = &json["table"];
+    assert_eq!((&table["namespace"], &table["version"]), (&"web".into(), &7.into()));
+    assert_eq!(
+        (&table["age_seconds"], &table["state"]),
+        (&serde_json::Value::Null, &"cold".into())
+    );
+    assert_eq!(
+        (&table["staged"]["change"], &table["staged"]["on_trial"]),
+        (&"c1".into(), &false.into())
+    );
+
+    let answer = admin.ask("GET", "/explain?name=%2Fsvc%2Fa+b&dtab=%2Fx%20=%3E%20!").await;
+    assert_eq!((answer.status, answer.json()), (200, serde_json::json!(["/svc/a b", "/x => !"])));
+    let answer = admin.ask("GET", "/explain?name=/svc/x&dtab=bad").await;
+    assert_eq!((answer.status, &*answer.body), (400, "no dtab\n"));
+    for path in ["/explain", "/explain?dtab=x", "/explain?%ff%00=&&="] {
+        assert_eq!(admin.ask("GET", path).await.status, 400, "{path}");
+    }
     admin.end().await;
 }
 

@@ -46,6 +46,13 @@ impl Control for Kept {
     async fn delete_all(&self) -> Result<(), Refused> {
         Err(Refused::Failed("not today".to_owned()))
     }
+
+    async fn release(&self, namer: String, service: Option<String>) -> Result<(), Refused> {
+        match (namer.as_str(), service.as_deref()) {
+            ("etcd", None | Some("default/http/web")) => Ok(()),
+            _ => Err(Refused::Unknown(format!("{namer} {service:?}"))),
+        }
+    }
 }
 
 struct Running {
@@ -110,6 +117,17 @@ async fn faults_come_are_renewed_and_go() {
     }
     let (status, text) = server.ask("DELETE /faults", "", "").await;
     assert!(status == 500 && text.contains("not today"));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn what_is_held_is_let_go() {
+    let server = start(None);
+    assert_eq!(server.ask("DELETE /held/etcd", "", "").await.0, 204);
+    assert_eq!(server.ask("DELETE /held/etcd/default/http/web", "", "").await.0, 204);
+    let (status, text) = server.ask("DELETE /held/etcd/web", "", "").await;
+    assert!(status == 404 && text.contains("web"), "{text}");
+    assert_eq!(server.ask("GET /held/etcd", "", "").await.0, 405);
     server.end().await;
 }
 

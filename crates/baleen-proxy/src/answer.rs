@@ -4,7 +4,10 @@
 //! |---|---|---|
 //! | the request is no HTTP as we accept it | the rule's | `http_request_error` |
 //! | it has no name | 400, 404 | `http_request_error`, `destination_not_found` |
-//! | its name is bound to nothing | 404 | `destination_not_found` |
+//! | its name leads nowhere | 404 | `destination_not_found` |
+//! | its name leads to where nobody is, or it is not known yet | 503 | `destination_unavailable` |
+//! | its name can't be followed | 500; 400 when the request brought a table | `proxy_configuration_error`, `http_request_error` |
+//! | the delegation table it brought is wrong | 400 | `http_request_error` |
 //! | it goes in circles | 502 | `proxy_loop_detected` |
 //! | an OPTIONS with `Max-Forwards: 0` | 200 without body | none: it is an answer |
 //! | a TRACE with `Max-Forwards: 0` | 405: nothing is echoed, it could hold secrets | `http_request_error` |
@@ -38,6 +41,7 @@ use crate::directory::Directory;
 use crate::edits::Edits;
 use crate::forward::PSEUDONYM;
 use crate::identify::NoName;
+use crate::names::Nowhere;
 
 mod text;
 
@@ -57,8 +61,17 @@ pub enum Why<'a> {
     Client(ClientClose),
     /// The request has no name.
     NoName(NoName),
-    /// Its name is bound to nothing.
-    Unbound(&'a str),
+    /// Its name leads nowhere.
+    Unbound {
+        /// The name.
+        name: &'a str,
+        /// Why.
+        how: &'a Nowhere,
+        /// The request brought a delegation table, and it had a say.
+        overridden: bool,
+    },
+    /// The delegation table that it brought is wrong: what and where.
+    BadTable(&'a str),
     /// It was here too often.
     Loop,
     /// An OPTIONS was to come no farther than here (RFC 9110 7.6.2): answered, not refused.
@@ -249,10 +262,33 @@ fn judge(why: Why<'_>, cx: &Context<'_>) -> Verdict {
         Why::NoName(NoName::HostMissing | NoName::HostNotALabel | NoName::TooLong) => {
             verdict(400, "http_request_error", "the host can't be part of a name")
         }
-        Why::Unbound(_) => verdict(404, "destination_not_found", "nothing is known by this name"),
+        Why::Unbound { how, overridden, .. } => of_nowhere(how, overridden),
+        Why::BadTable(_) => {
+            verdict(400, "http_request_error", "the request's delegation table can't be read")
+        }
         Why::Loop => verdict(502, "proxy_loop_detected", "the request goes in circles"),
         Why::LastOptions => verdict(200, "ok", "OK"),
         Why::LastTrace => verdict(405, "http_request_error", "TRACE is not answered here"),
+    }
+}
+
+fn of_nowhere(how: &Nowhere, overridden: bool) -> Verdict {
+    match how {
+        Nowhere::Unknown => verdict(404, "destination_not_found", "nothing is known by this name"),
+        Nowhere::Unheard => {
+            verdict(503, "destination_unavailable", "who may know this name was never heard")
+        }
+        Nowhere::Empty => verdict(503, "destination_unavailable", "nobody is there by this name"),
+        Nowhere::Undecided(_) => {
+            verdict(503, "destination_unavailable", "where this name leads is not known yet")
+        }
+        Nowhere::Failed(_) if overridden => {
+            verdict(400, "http_request_error", "the name can't be followed")
+        }
+        Nowhere::Failed(_) => {
+            verdict(500, "proxy_configuration_error", "the name can't be followed")
+        }
+        Nowhere::Full(_) => full("too many different names in use"),
     }
 }
 
@@ -377,7 +413,14 @@ fn hint(why: Why<'_>) -> Option<&'static str> {
         }
         Why::NoName(NoName::PathAmbiguous) => "send the path without . and .. segments",
         Why::NoName(_) => "give the listener a rule with a fixed name for such hosts",
-        Why::Unbound(_) => "is the host spelled right, and the route or cluster configured?",
+        Why::Unbound { how: Nowhere::Unknown, .. } => {
+            "is the host spelled right, and the route or cluster configured?"
+        }
+        Why::Unbound { how: Nowhere::Undecided(_) | Nowhere::Unheard, .. } => {
+            "try again later; or is its registry down?"
+        }
+        Why::Unbound { .. } => "baleen explain NAME shows the way it goes",
+        Why::BadTable(_) => "a table looks like this: /svc/web => /svc/web-2; /svc/db => /svc/db-2",
         Why::Loop => "does a cluster list the address of a listener?",
         Why::Codec(_) | Why::Client(_) | Why::LastOptions | Why::LastTrace => return None,
     })

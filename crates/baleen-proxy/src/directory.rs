@@ -1,48 +1,42 @@
-//! Who is who: logical names to what they are bound to, ids to addresses and to names for people.
+//! Who is who: where logical names lead, ids to addresses and to names for people.
 //!
 //! Two halves. The control side owns the [`Registry`], which hands out dense ids that mean the same in every worker as long as
 //! the process lives: asked again for the same listener, route, cluster, target or (cluster, address) it gives the same id, and
 //! no id is ever used for something else. Workers get a [`Directory`], a snapshot that does not change. Snapshots share what
 //! did not change between them, so that one costs little however many names there are.
 //!
-//! Bounds: [`NAMES_MAX`] bound names, [`ENDPOINT_IDS_MAX`] addresses over the life of the process, as many routes and clusters
-//! as policy holds, [`TARGETS_MAX`] targets, [`LISTENERS_MAX`] listeners. What would exceed one is refused with [`Full`], or
-//! for endpoints left out and counted ([`Discovered::left_out`]); what is already there goes on working.
+//! Targets are the workers' own, made where a name is first asked for (`names`); the control side has those of fallbacks only.
+//!
+//! Bounds: [`PLACES_MAX`] places, [`ENDPOINT_IDS_MAX`] addresses over the life of the process, as many routes and clusters
+//! as policy holds, [`CONTROL_TARGETS_MAX`] targets of fallbacks, [`LISTENERS_MAX`] listeners. What would exceed one is refused
+//! with [`Full`], or for endpoints left out and counted ([`Discovered::left_out`]); what is already there goes on working.
 //!
 //! Not here: finding endpoints (`baleen-discovery`), applying sets (policy). Tested: `directory/tests.rs`.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use baleen_base::{ClusterId, EndpointId, ListenerId, RouteId, TargetId};
 use baleen_config::{ClusterShell, RouteShell};
+use baleen_names::{Dtab, Path};
 use baleen_policy::params::{CLUSTERS_MAX, ENDPOINTS_MAX, ROUTES_MAX};
-use baleen_policy::{Endpoint, EndpointSet, Target};
+use baleen_policy::{Endpoint, EndpointSet};
 
+mod places;
 mod table;
 
+pub use places::{MountKind, PLACES_MAX, Places, SERVICE_LABELS_MAX, Spot, asked_labels};
 use table::Chunks;
 
 use crate::hash::stable;
 
-/// Most logical names bound at once.
-pub const NAMES_MAX: usize = 65_536;
 /// Most different (cluster, address) pairs that a process meets. At that bound its tables take about 100 MB.
 pub const ENDPOINT_IDS_MAX: usize = 1 << 20;
-/// Most different targets that a process meets.
-pub const TARGETS_MAX: usize = 65_536;
+/// Targets that the control side gives out: those below belong to it, those from here on to each worker.
+pub const CONTROL_TARGETS_MAX: usize = 1024;
 /// Most listeners.
 pub const LISTENERS_MAX: usize = 1024;
-
-/// What a logical name is bound to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Binding {
-    /// Its settings.
-    pub route: RouteId,
-    /// Where it leads.
-    pub target: TargetId,
-}
 
 /// A table of the registry is full.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,7 +83,7 @@ impl From<(SocketAddr, u32)> for Found {
 /// A snapshot of who is who.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    names: Arc<HashMap<Arc<str>, Binding>>,
+    places: Arc<Places>,
     endpoints: Chunks<Address>,
     routes: Chunks<Box<str>>,
     clusters: Chunks<Box<str>>,
@@ -97,17 +91,38 @@ pub struct Directory {
     /// By route; nothing for those with no settings of their own.
     route_shells: Chunks<Option<Arc<RouteShell>>>,
     cluster_shells: Chunks<Option<Arc<ClusterShell>>>,
+    /// What was full when something was to be added. One for all snapshots: it is news whatever else is.
+    refused: Arc<Mutex<Vec<Full>>>,
 }
 
 /// What an id is called that is not in the snapshot.
 const UNKNOWN: &str = "?";
 
 impl Directory {
-    /// What a logical name is bound to.
+    /// What was full when something was to be added, since the start: each table once.
+    #[must_use]
+    pub fn refused(&self) -> Vec<Full> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn refuse(&self, full: Full) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if !refused.contains(&full) {
+            refused.push(full);
+        }
+    }
+
+    /// Where names lead.
     #[inline]
     #[must_use]
-    pub fn lookup(&self, name: &str) -> Option<Binding> {
-        self.names.get(name).copied()
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The same ids, but names lead where they lead in `other`: for workers that are yet to learn of new clusters.
+    #[must_use]
+    pub fn with_places_of(&self, other: &Directory) -> Directory {
+        Directory { places: Arc::clone(&other.places), ..self.clone() }
     }
 
     /// An endpoint's address.
@@ -127,6 +142,12 @@ impl Directory {
     #[must_use]
     pub fn route(&self, id: RouteId) -> &str {
         self.routes.get(id.index()).map_or(UNKNOWN, |n| n)
+    }
+
+    /// Whether there are settings of this name.
+    #[must_use]
+    pub fn is_route(&self, name: &str) -> bool {
+        self.places.own_route(name).is_some()
     }
 
     /// A cluster's name.
@@ -167,11 +188,6 @@ impl Directory {
         let known = |i| self.endpoints.get(i).is_some_and(|a| a.addr == address);
         (0..self.endpoints.len()).any(known)
     }
-
-    /// All names and what they are bound to, in no order.
-    pub fn names(&self) -> impl Iterator<Item = (&str, Binding)> {
-        self.names.iter().map(|(name, binding)| (&**name, *binding))
-    }
 }
 
 /// What became of a list of addresses.
@@ -190,8 +206,8 @@ pub struct Registry {
     routes: HashMap<Box<str>, RouteId>,
     clusters: HashMap<Box<str>, ClusterId>,
     listeners: HashMap<Box<str>, ListenerId>,
-    /// By what they look like: a target is no key.
-    targets: HashMap<String, TargetId>,
+    /// How many targets were given out.
+    targets: u32,
     endpoints: HashMap<(ClusterId, SocketAddr), EndpointId>,
     sets: HashMap<ClusterId, Arc<EndpointSet>>,
 }
@@ -242,6 +258,7 @@ impl Registry {
     pub fn route(&mut self, name: &str) -> Result<RouteId, Full> {
         let full = Full { what: "routes", bound: ROUTES_MAX };
         intern(&mut self.routes, &mut self.directory.routes, name, full, |i| RouteId(i as u32))
+            .inspect_err(|full| self.directory.refuse(*full))
     }
 
     /// The cluster of this name.
@@ -254,47 +271,99 @@ impl Registry {
         intern(&mut self.clusters, &mut self.directory.clusters, name, full, |i| {
             ClusterId(i as u32)
         })
+        .inspect_err(|full| self.directory.refuse(*full))
     }
 
-    /// The target that looks like this.
+    /// The cluster of this name, if there is one.
+    #[must_use]
+    pub fn known_cluster(&self, name: &str) -> Option<ClusterId> {
+        self.clusters.get(name).copied()
+    }
+
+    /// A target that no worker uses for anything else.
     ///
     /// # Errors
     ///
     /// There are too many.
-    pub fn target(&mut self, target: &Target) -> Result<TargetId, Full> {
-        let next = TargetId(self.targets.len() as u32);
-        let key = format!("{target:?}");
-        if let Some(id) = self.targets.get(&key) {
-            return Ok(*id);
+    pub fn target(&mut self) -> Result<TargetId, Full> {
+        if self.targets as usize >= CONTROL_TARGETS_MAX {
+            return Err(Full { what: "fallbacks", bound: CONTROL_TARGETS_MAX });
         }
-        if self.targets.len() >= TARGETS_MAX {
-            return Err(Full { what: "targets", bound: TARGETS_MAX });
-        }
-        self.targets.insert(key, next);
-        Ok(next)
+        self.targets += 1;
+        Ok(TargetId(self.targets - 1))
     }
 
-    /// Binds a logical name, or binds it anew.
+    /// Where names lead, as of now.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.directory.places
+    }
+
+    /// The table that every name goes through.
+    pub fn set_base(&mut self, base: &Dtab) {
+        if self.directory.places.base() != base {
+            Arc::make_mut(&mut self.directory.places).set_base(base.clone());
+        }
+    }
+
+    /// What is known of what is below a mount. A mount has two labels: `/#/etcd`.
+    pub fn mount(&mut self, at: &Path, kind: MountKind) {
+        if !self.directory.places.mounts().any(|(known, k)| known == at && k == kind) {
+            Arc::make_mut(&mut self.directory.places).mount(at.clone(), kind);
+        }
+    }
+
+    /// There is a cluster at this place, or it was asked for and there is none.
     ///
     /// # Errors
     ///
-    /// There are too many names.
-    pub fn bind(&mut self, name: &str, binding: Binding) -> Result<(), Full> {
-        match self.directory.lookup(name) {
-            Some(bound) if bound == binding => return Ok(()),
-            None if self.directory.names.len() >= NAMES_MAX => {
-                return Err(Full { what: "names", bound: NAMES_MAX });
-            }
-            _ => {}
+    /// There are too many.
+    pub fn place(&mut self, at: &Path, what: Option<ClusterId>) -> Result<(), Full> {
+        let places = &mut self.directory.places;
+        if !places.is_decided(at) && places.len() >= PLACES_MAX {
+            let full = Full { what: "places of names", bound: PLACES_MAX };
+            self.directory.refuse(full);
+            return Err(full);
         }
-        Arc::make_mut(&mut self.directory.names).insert(name.into(), binding);
+        if !places.is_decided(at) || places.cluster_at(at) != what {
+            Arc::make_mut(places).place(at, Some(what));
+        }
         Ok(())
     }
 
-    /// Takes a logical name away. False if it was not bound.
-    pub fn unbind(&mut self, name: &str) -> bool {
-        self.directory.lookup(name).is_some()
-            && Arc::make_mut(&mut self.directory.names).remove(name).is_some()
+    /// Nothing is known of this place any more. False if nothing was.
+    pub fn forget_place(&mut self, at: &Path) -> bool {
+        let places = &mut self.directory.places;
+        places.is_decided(at) && Arc::make_mut(places).place(at, None)
+    }
+
+    /// Workers evaluate names anew when they are next used, so that [`Places::take_used`] says who uses what.
+    pub fn renew_places(&mut self) {
+        Arc::make_mut(&mut self.directory.places).renew();
+    }
+
+    /// The settings of a name. As many names as there are routes.
+    ///
+    /// # Errors
+    ///
+    /// There are too many.
+    pub fn set_own_route(&mut self, name: &str, route: RouteId) -> Result<(), Full> {
+        let places = &mut self.directory.places;
+        if places.own_route(name) == Some(route) {
+            return Ok(());
+        }
+        if places.own_route(name).is_none() && places.own_routes().count() >= ROUTES_MAX {
+            return Err(Full { what: "names with settings of their own", bound: ROUTES_MAX });
+        }
+        Arc::make_mut(places).set_route(name, route);
+        Ok(())
+    }
+
+    /// The settings of all other names.
+    pub fn set_rest_route(&mut self, route: RouteId) {
+        if self.directory.places.rest_route() != Some(route) {
+            Arc::make_mut(&mut self.directory.places).set_rest(route);
+        }
     }
 
     /// Says what only the proxy has to know of a route's settings.
@@ -362,6 +431,8 @@ impl Registry {
             return Some(*id);
         }
         if self.directory.endpoints.len() >= ENDPOINT_IDS_MAX {
+            let what = "different addresses of clusters";
+            self.directory.refuse(Full { what, bound: ENDPOINT_IDS_MAX });
             return None;
         }
         let text = addr.to_string().into();

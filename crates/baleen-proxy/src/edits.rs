@@ -70,13 +70,13 @@ impl Edits {
 
     /// Adds a field. `name` must be a token. A control byte in the value becomes a space.
     #[inline]
-    pub fn append(&mut self, name: &'static str, value: &[u8]) {
+    pub fn append(&mut self, name: &str, value: &[u8]) {
         self.append_with(name, |out| out.extend_from_slice(value));
     }
 
     /// Adds a field whose value `write` appends. `name` must be a token. A control byte in the value becomes a space.
     #[inline]
-    pub fn append_with(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn append_with(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
         debug_assert!(is_token(name), "a field name is a token");
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name.as_bytes());

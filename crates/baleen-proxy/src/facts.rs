@@ -313,7 +313,7 @@ pub(crate) fn is_nearly_ours(name: &[u8]) -> bool {
     for (to, b) in place.iter_mut().zip(name) {
         *to = if *b == b'_' { b'-' } else { *b };
     }
-    Field::of(place).is_some_and(Field::is_ours)
+    Field::of(place).is_some_and(Field::is_ours) || crate::names::carried::is_ours(place)
 }
 
 fn push(out: &mut Vec<u8>, number: impl std::fmt::Display) {
@@ -328,6 +328,13 @@ pub fn fingerprint(secret: &Secret, view: &impl HeadView) -> u32 {
     let host = view.authority().unwrap_or_default();
     let hash = secret.of(&[view.method(), host, view.path_and_query()]);
     ((hash >> 32) as u32).max(1)
+}
+
+/// The fingerprint of a request that brought a table of its own, by that table's hash. What dies where that leads says nothing of
+/// requests that go elsewhere.
+#[must_use]
+pub(crate) fn fingerprint_by_table(secret: &Secret, fingerprint: u32, table: u64) -> u32 {
+    ((secret.of_number(table ^ u64::from(fingerprint)) >> 32) as u32).max(1)
 }
 
 /// A keyed hash of an address. IPv6 addresses count by their /64 network: that is what one caller has.

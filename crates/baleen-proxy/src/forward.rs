@@ -158,10 +158,11 @@ pub fn hops_left(view: &impl HeadView) -> Option<u32> {
 fn forwarded_family(view: &impl FieldView, all: bool) -> u128 {
     let hit = |i: &usize| {
         let name = view.field(*i).0;
-        let Some(start) = name.get(..12) else { return false };
-        if !matches!(start[0] | 0x20, b'x' | b'b' | b'g' | b'l') {
+        let begins = name.first().is_some_and(|b| matches!(b | 0x20, b'x' | b'b' | b'g' | b'l'));
+        if !begins {
             return false;
         }
+        let Some(start) = name.get(..12) else { return is_nearly_ours(name) };
         let mut same = start.iter().zip(b"x-forwarded-");
         if same.all(|(b, want)| b.eq_ignore_ascii_case(want) || (*b == b'_' && *want == b'-')) {
             return all || name.contains(&b'_');

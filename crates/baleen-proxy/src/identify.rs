@@ -1,4 +1,8 @@
-//! Which logical name a request has: the rules of its listener, by host and path prefix; the first that matches wins.
+//! Which rule a request falls under, and which logical name it has: the rules of its listener, by host, path, method and fields;
+//! the first that matches wins.
+//!
+//! A rule that names requests matches only those whose name can be filled in (`template`); one that redirects, only those whose
+//! new address can be. The next one is tried then, and the listener's own name is the last.
 //!
 //! **Hosts** are compared in lower case, without port and final dot. A host becomes part of a name only if it is a label
 //! (letters, digits, `-`, `_`, `.`; not starting with `.` or `-`; no empty part; at most 253 bytes), so that no host can bring
@@ -6,27 +10,32 @@
 //!
 //! **Paths** are compared by whole segments as RFC 3986 section 6.2.2 calls them equivalent, because the upstream may: a
 //! percent-encoded letter, digit, `-`, `.`, `_` or `~` is that character, and an empty segment is none (`//api` is below
-//! `/api`); anything else is compared byte by byte, and what is sent on stays as it came. Where a listener has rules by path, a
-//! path with a dot segment is refused: a rule would be chosen by one path and the upstream would serve another. `.` and `..`
-//! count also when encoded, when set off by `\`, `%2f` or `%5c`, and when followed by `;` (a parameter some servers cut off).
+//! `/api`); anything else is compared byte by byte, and what is sent on stays as it came. Where a listener's rules or its name
+//! look at paths or change them, a path with a dot segment is refused: a rule would be chosen by one path and the upstream would
+//! serve another. `.` and `..` count also when encoded, when set off by `\`, `%2f` or `%5c`, and when followed by `;` (a
+//! parameter some servers cut off).
 //!
-//! Bound: a name has at most [`NAME_BYTES_MAX`] bytes. Not here: where a name leads (`directory`).
-//! Tested: `identify/tests.rs`, and over two protocols in `tests/stages.rs`.
+//! **Methods** are compared letter by letter, as they are sent. **Fields**: one of that name with that value is enough.
+//!
+//! Bound: a name has at most [`NAME_BYTES_MAX`] bytes. Not here: what a rule does besides naming (`effects`), where a name leads
+//! (`directory`). Tested: `identify/tests.rs`, and over two protocols in `tests/stages.rs`.
 
-use crate::head::HeadView;
+use crate::effects::{Effects, Own};
+use crate::head::{FIELDS_MAX, HeadView};
 
-mod path;
+pub(crate) mod path;
+mod template;
 
-pub use path::PathPrefix;
+use template::Asked;
+
+pub use path::PathPattern;
+pub use template::{SEGMENTS_MAX, Template, TemplateError};
 
 /// Longest logical name.
 pub const NAME_BYTES_MAX: usize = 512;
 
-/// Longest host in a name.
-const LABEL_BYTES_MAX: usize = 253;
-
-/// What stands for the host in a template.
-const HOST: &str = "{host}";
+/// Longest label that a request brings into a name.
+pub(crate) const LABEL_BYTES_MAX: usize = 253;
 
 /// Why a request has no name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,93 +46,10 @@ pub enum NoName {
     HostNotALabel,
     /// The path holds a dot segment, and rules look at paths here.
     PathAmbiguous,
-    /// No rule matches and the listener has no name for the rest.
+    /// No rule matches and the listener has no name for the rest, or one that this request can't fill.
     NoRule,
     /// The name would be too long.
     TooLong,
-}
-
-/// Why a template is none.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TemplateError {
-    /// It does not start with `/`, or has an empty segment.
-    NotAPath,
-    /// It holds a character that can't be part of a name, or a placeholder that is not known.
-    Character(char),
-    /// It is too long.
-    TooLong,
-}
-
-impl std::fmt::Display for TemplateError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            TemplateError::NotAPath => {
-                f.write_str("a name is a path such as /svc/web, without empty segments")
-            }
-            TemplateError::Character(c) => {
-                write!(f, "{c:?} can't be part of a name; only {HOST} is filled in")
-            }
-            TemplateError::TooLong => write!(f, "a name has at most {NAME_BYTES_MAX} bytes"),
-        }
-    }
-}
-
-impl std::error::Error for TemplateError {}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Part {
-    Text(Box<str>),
-    Host,
-}
-
-/// A logical name, with `{host}` where the request's host goes: `/svc/{host}`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Template {
-    parts: Box<[Part]>,
-}
-
-impl Template {
-    /// From its text.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Template, TemplateError> {
-        let mut parts = Vec::new();
-        for (i, piece) in text.split(HOST).enumerate() {
-            if i > 0 {
-                parts.push(Part::Host);
-            }
-            let part_of_name = |c: char| c.is_ascii_alphanumeric() || "_.:%$#-/".contains(c);
-            if let Some(c) = piece.chars().find(|c| !part_of_name(*c)) {
-                return Err(TemplateError::Character(c));
-            }
-            if !piece.is_empty() {
-                parts.push(Part::Text(piece.into()));
-            }
-        }
-        let mut segments = text.split('/');
-        if segments.next() != Some("")
-            || segments.any(|s| matches!(s, "" | "." | ".."))
-            || text.is_empty()
-        {
-            return Err(TemplateError::NotAPath);
-        }
-        if text.len() > NAME_BYTES_MAX {
-            return Err(TemplateError::TooLong);
-        }
-        Ok(Template { parts: parts.into() })
-    }
-
-    fn fill(&self, host: Result<&str, NoName>, out: &mut String) -> Result<(), NoName> {
-        for part in &self.parts {
-            match part {
-                Part::Text(text) => out.push_str(text),
-                Part::Host => out.push_str(host?),
-            }
-        }
-        if out.len() > NAME_BYTES_MAX { Err(NoName::TooLong) } else { Ok(()) }
-    }
 }
 
 /// Which hosts a rule is for.
@@ -160,17 +86,106 @@ impl HostPattern {
     }
 }
 
+/// Which value a field has to have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ValuePattern {
+    /// Any.
+    Any,
+    /// This one.
+    Exact(Box<str>),
+    /// One that begins so.
+    Begins(Box<str>),
+}
+
+/// A field that a request has to have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FieldPattern {
+    /// Its name, in any case.
+    pub name: Box<str>,
+    /// Its value.
+    pub value: ValuePattern,
+}
+
+impl FieldPattern {
+    fn matches(&self, view: &impl HeadView) -> bool {
+        (0..view.field_count().min(FIELDS_MAX)).any(|i| {
+            let (name, value) = view.field(i);
+            name.eq_ignore_ascii_case(self.name.as_bytes())
+                && match &self.value {
+                    ValuePattern::Any => true,
+                    ValuePattern::Exact(want) => value == want.as_bytes(),
+                    ValuePattern::Begins(start) => value.starts_with(start.as_bytes()),
+                }
+        })
+    }
+}
+
+/// What becomes of a request that a rule matches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Does {
+    /// It has this name.
+    Name(Template),
+    /// It is answered here.
+    Own(Own),
+}
+
 /// A rule of a listener. What it does not ask for matches anything.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rule {
     /// Which hosts.
     pub host: Option<HostPattern>,
     /// Which paths.
-    pub path: Option<PathPrefix>,
-    /// The name.
-    pub name: Template,
+    pub path: Option<PathPattern>,
+    /// Which methods; any when there are none.
+    pub methods: Box<[Box<str>]>,
+    /// Which fields it has to have.
+    pub fields: Box<[FieldPattern]>,
+    /// What becomes of the request.
+    pub does: Does,
+    /// What else is done to it and to its response.
+    pub effects: Effects,
     /// How urgent these requests are: 0 most, 7 least.
     pub priority: Option<u8>,
+}
+
+impl Rule {
+    /// One that matches everything and only names it.
+    #[must_use]
+    pub fn new(name: Template) -> Rule {
+        Rule {
+            host: None,
+            path: None,
+            methods: [].into(),
+            fields: [].into(),
+            does: Does::Name(name),
+            effects: Effects::default(),
+            priority: None,
+        }
+    }
+
+    fn asks_for(&self, asked: &Asked<'_, impl HeadView>) -> bool {
+        let method = || self.methods.iter().any(|m| m.as_bytes() == asked.view.method());
+        self.host.as_ref().is_none_or(|p| asked.host.is_ok_and(|h| p.matches(h)))
+            && self.path.as_ref().is_none_or(|p| p.matches(asked.path))
+            && (self.methods.is_empty() || method())
+            && self.fields.iter().all(|f| f.matches(asked.view))
+    }
+
+    fn looks_at_path(&self) -> bool {
+        let names = matches!(&self.does, Does::Name(name) if name.needs_path());
+        self.path.is_some() || names || self.effects.path.is_some()
+    }
+}
+
+/// What was found for a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Hit {
+    /// How urgent the rule says that it is.
+    pub priority: Option<u8>,
+    /// The rule that has more to do than to name it, if it has: for [`Naming::rule`].
+    pub rule: Option<u16>,
+    /// It is answered here and has no name.
+    pub own: bool,
 }
 
 /// How a listener names requests.
@@ -185,25 +200,38 @@ impl Naming {
     /// The first of `rules` that matches, else `rest`.
     #[must_use]
     pub fn new(rules: Vec<Rule>, rest: Option<Template>) -> Naming {
-        let looks_at_paths = rules.iter().any(|r| r.path.is_some());
+        let looks_at_paths = rules.iter().any(Rule::looks_at_path)
+            || rest.as_ref().is_some_and(Template::needs_path);
         Naming { rules: rules.into(), rest, looks_at_paths }
     }
 
-    /// Writes the name of a request into `out`, which is cleared first. Gives how urgent the rule says that it is.
+    /// A rule that was hit.
+    #[must_use]
+    pub fn rule(&self, i: u16) -> Option<&Rule> {
+        self.rules.get(usize::from(i))
+    }
+
+    /// Writes the name of a request into `out`, which is cleared first; it stays empty if a rule answers. `trusted`: it comes
+    /// from a caller whose word is believed.
     ///
     /// # Errors
     ///
     /// Why it has none; `out` is then empty.
-    pub fn name(&self, view: &impl HeadView, out: &mut String) -> Result<Option<u8>, NoName> {
+    pub fn name(
+        &self,
+        view: &impl HeadView,
+        trusted: bool,
+        out: &mut String,
+    ) -> Result<Hit, NoName> {
         out.clear();
-        let found = self.find(view, out);
+        let found = self.find(view, trusted, out);
         if found.is_err() {
             out.clear();
         }
         found
     }
 
-    fn find(&self, view: &impl HeadView, out: &mut String) -> Result<Option<u8>, NoName> {
+    fn find<V: HeadView>(&self, view: &V, trusted: bool, out: &mut String) -> Result<Hit, NoName> {
         let mut place = [0; LABEL_BYTES_MAX];
         let host = match view.authority() {
             Some(authority) => label(without_port(authority), &mut place),
@@ -218,14 +246,34 @@ impl Naming {
         } else {
             &[]
         };
-        let hit = self.rules.iter().find(|rule| {
-            rule.host.as_ref().is_none_or(|p| host.is_ok_and(|h| p.matches(h)))
-                && rule.path.as_ref().is_none_or(|p| p.matches(path))
-        });
-        let template = hit.map(|r| &r.name).or(self.rest.as_ref()).ok_or(NoName::NoRule)?;
-        template.fill(host, out)?;
-        Ok(hit.and_then(|rule| rule.priority))
+        let asked = Asked { view, host, path, trusted };
+        for (i, rule) in self.rules.iter().enumerate() {
+            if !rule.asks_for(&asked) {
+                continue;
+            }
+            let own = match &rule.does {
+                Does::Name(name) if name.fill(&asked, out).is_ok() => false,
+                Does::Own(own) if own.fits(host) => true,
+                _ => {
+                    out.clear();
+                    continue;
+                }
+            };
+            let more = own || !rule.effects.is_nothing();
+            let index = more.then(|| u16::try_from(i).ok()).flatten();
+            return Ok(Hit { priority: rule.priority, rule: index, own });
+        }
+        self.rest.as_ref().ok_or(NoName::NoRule)?.fill(&asked, out)?;
+        Ok(Hit::default())
     }
+}
+
+/// The host that is asked for, if it is a label.
+pub(crate) fn host_of<'p>(
+    view: &impl HeadView,
+    place: &'p mut [u8; LABEL_BYTES_MAX],
+) -> Option<&'p str> {
+    label(without_port(view.authority()?), place).ok()
 }
 
 /// What stands before the port. An IPv6 address keeps its brackets.

@@ -13,7 +13,8 @@
 //! | `driver` | inputs to policy and its actions to whom they are meant for |
 //! | `exchange` | a connection from a downstream, request by request |
 //! | `conns` | connections to upstreams, in use and idle |
-//! | `head`, `edits`, `identify`, `directory`, `forward`, `answer`, `access_log` | stages, the same for every HTTP version |
+//! | `names` | where a logical name leads, kept by each worker |
+//! | `head`, `edits`, `identify`, `effects`, `directory`, `forward`, `answer`, `access_log` | stages, the same for every HTTP version |
 //! | `probe` | asks endpoints how loaded they are |
 //! | `stale` | old answers for when nothing else is left |
 //! | `inject` | faults that are asked for on the way to upstreams |
@@ -36,6 +37,7 @@ mod control;
 pub mod directory;
 mod driver;
 pub mod edits;
+pub mod effects;
 mod exchange;
 pub mod facts;
 mod failure;
@@ -51,6 +53,7 @@ mod inbox;
 pub mod inject;
 mod io;
 mod listen;
+pub mod names;
 mod probe;
 mod server;
 mod stale;

@@ -33,6 +33,7 @@ use crate::hash::Secret;
 use crate::inbox::Inbox;
 use crate::inject::FaultSet;
 use crate::listen::{self, Bound, HAND_OVER_MAX, ListenerPlan, Load};
+use crate::names::Asks;
 use crate::worker::{self, COMMANDS_MAX, MakeParts, SiteParts, Start};
 
 /// What a server is started with.
@@ -56,6 +57,10 @@ pub struct Plan {
     pub recorder_entries: usize,
     /// Who sees bodies.
     pub observe: Option<Arc<dyn Observe>>,
+    /// Where workers ask for what is not known of names; nothing is asked when there is no such place.
+    pub asks: Option<Asks>,
+    /// How long a request waits for its name to be found out.
+    pub bind_timeout: Duration,
 }
 
 /// Why a server did not start. Nothing of it is left then.
@@ -194,6 +199,8 @@ impl Server {
                 commands,
                 handed,
                 others: handing.clone(),
+                asks: plan.asks.clone(),
+                bind_timeout: plan.bind_timeout,
             };
             self.start_worker(start)?;
         }

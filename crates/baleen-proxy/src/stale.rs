@@ -5,7 +5,7 @@
 //! answers nothing comes from here, so this is no performance cache, and nothing is revalidated.
 //!
 //! **Key.** The route, scheme, authority, path and query, and the request's values of what the response varies by, all
-//! compared in full. HEAD is answered from what GET got. Conditions and ranges in the request are not evaluated: it gets the
+//! compared in full; a request that brings a table of its own comes here neither to keep nor to find. HEAD is answered from what GET got. Conditions and ranges in the request are not evaluated: it gets the
 //! whole.
 //!
 //! **Scope: process.** What one worker kept serves all. Each route has a shelf behind a lock of its own, taken once per

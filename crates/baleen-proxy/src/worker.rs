@@ -39,6 +39,7 @@ use crate::hash::Secret;
 use crate::inbox::Inbox;
 use crate::inject::{FaultSet, Faults};
 use crate::listen::{self, Handed, Load, Site};
+use crate::names::{Asks, Binder};
 use crate::probe;
 use crate::stale::Shelves;
 
@@ -85,6 +86,8 @@ pub(crate) struct Worker {
     /// Bounds of responses.
     pub limits: Limits,
     pub directory: RefCell<Arc<Directory>>,
+    /// Where names lead.
+    pub binder: Binder,
     pub draining: Cell<bool>,
     pub answer: RefCell<Answer>,
     pub load: Arc<Load>,
@@ -126,6 +129,8 @@ pub(crate) struct Start {
     pub commands: mpsc::Receiver<Command>,
     pub handed: mpsc::Receiver<Handed>,
     pub others: Vec<mpsc::Sender<Handed>>,
+    pub asks: Option<Asks>,
+    pub bind_timeout: Duration,
 }
 
 /// A listener's plan with this worker's place in its log.
@@ -150,6 +155,8 @@ impl Worker {
             })
         });
         let faults = Faults::new(parts.clock);
+        let mut replay = Vec::new();
+        replay_bytes(&mut replay, &start.params);
         Worker {
             me: start.me,
             driver: Driver::new(parts),
@@ -158,12 +165,13 @@ impl Worker {
             cells,
             limits: Limits::default(),
             directory: RefCell::new(Arc::clone(&start.directory)),
+            binder: Binder::new(start.asks.take(), start.bind_timeout),
             draining: Cell::new(false),
             answer: RefCell::default(),
             load: Arc::clone(&start.load),
             freed: Notify::new(),
             observe: start.observe.take(),
-            replay_bytes: RefCell::new(replay_bytes(&start.params)),
+            replay_bytes: RefCell::new(replay),
             date: Cell::new((Tick::ZERO, [b' '; HTTP_DATE_BYTES])),
             rng: RefCell::new(Prng::new(start.seed)),
             secret: start.secret,
@@ -252,13 +260,14 @@ impl Worker {
             Command::Apply(cluster, set) => self.driver.input(Input::Apply(cluster, set)),
             Command::Bind(target, tree) => self.driver.input(Input::Bind(target, tree)),
             Command::Reconfigure(params) => {
-                *self.replay_bytes.borrow_mut() = replay_bytes(&params);
+                replay_bytes(&mut self.replay_bytes.borrow_mut(), &params);
                 self.driver.input(Input::Reconfigure(params));
             }
             Command::Directory(directory) => {
                 let keeps = |shell: &Arc<RouteShell>| shell.stale.is_some();
                 self.stale.retain(|route| directory.route_shell(route).is_some_and(keeps));
                 *self.directory.borrow_mut() = directory;
+                self.binder.news.notify_waiters();
             }
             Command::Faults(set, done) => {
                 self.faults.set(set);
@@ -272,15 +281,14 @@ impl Worker {
     }
 }
 
-fn replay_bytes(params: &Params) -> Vec<u32> {
-    let mut all = Vec::new();
+/// What is not mentioned stays.
+fn replay_bytes(all: &mut Vec<u32>, params: &Params) {
     for (id, route) in &params.routes {
         if all.len() <= id.index() {
             all.resize(id.index() + 1, RouteParams::default().replay_bytes);
         }
         all[id.index()] = if route.tries > 1 { route.replay_bytes } else { 0 };
     }
-    all
 }
 
 /// A worker's thread, until it is told to stop. `ready` hears whether it started.

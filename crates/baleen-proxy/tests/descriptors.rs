@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use baleen_http1::Limits;
-use baleen_policy::Target;
+use baleen_names::{Dtab, Path};
 use baleen_policy::params::{ClusterParams, Params, RouteParams};
 use baleen_proxy::access_log::Destination;
 use baleen_proxy::answer::Disclose;
-use baleen_proxy::directory::{Binding, Registry};
+use baleen_proxy::directory::{MountKind, Registry};
 use baleen_proxy::forward::TrustParams;
 use baleen_proxy::identify::{Naming, Template};
 use baleen_proxy::{ListenerPlan, Plan, Server};
@@ -25,9 +25,11 @@ fn start(upstream: &TcpListener) -> Server {
     let listener = registry.listener("test").unwrap();
     let route = registry.route("/svc").unwrap();
     let cluster = registry.cluster("/#/test").unwrap();
-    let tree = Target::Cluster(cluster);
-    let target = registry.target(&tree).unwrap();
-    registry.bind("/svc", Binding { route, target }).unwrap();
+    let path = |text: &str| Path::parse(text).unwrap();
+    registry.set_base(&Dtab::parse("/svc => /#/static/test").unwrap());
+    registry.mount(&path("/#/static"), MountKind::Listed);
+    registry.place(&path("/#/static/test"), Some(cluster)).unwrap();
+    registry.set_own_route("/svc", route).unwrap();
     let found = registry.discovered(cluster, &[(upstream.local_addr().unwrap(), 1).into()]);
     let plan = Plan {
         workers: 1,
@@ -49,10 +51,12 @@ fn start(upstream: &TcpListener) -> Server {
         }),
         directory: registry.directory(),
         clusters: vec![(cluster, found.set.unwrap())],
-        targets: vec![(target, Arc::new(tree))],
+        targets: Vec::new(),
         seed: 1,
         recorder_entries: 0,
         observe: None,
+        asks: None,
+        bind_timeout: baleen_proxy::names::BIND_TIMEOUT,
     };
     Server::start(plan).unwrap()
 }

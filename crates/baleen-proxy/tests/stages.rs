@@ -12,6 +12,7 @@ use baleen_proxy::access_log::Entry;
 use baleen_proxy::answer::{Answer, Context, Disclose, Why};
 use baleen_proxy::directory::Directory;
 use baleen_proxy::edits::Edits;
+use baleen_proxy::effects::{Effects, FieldEdits, Own, Redirect};
 use baleen_proxy::facts::{self, Onward, Said, Sender};
 use baleen_proxy::forward::{self, ConnInfo, RequestId, Source, TrustParams, client_address};
 use baleen_proxy::hash::Secret;
@@ -19,7 +20,10 @@ use baleen_proxy::head::{
     FieldView, HeadView, Http1Request, Http1Response, Protocol, Scheme, indices,
 };
 use baleen_proxy::hints;
-use baleen_proxy::identify::{HostPattern, Naming, PathPrefix, Rule, Template};
+use baleen_proxy::identify::{
+    Does, FieldPattern, Hit, HostPattern, Naming, PathPattern, Rule, Template, ValuePattern,
+};
+use baleen_proxy::names::Nowhere;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 /// The wall clock.
@@ -108,7 +112,9 @@ fn sorted<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<(String
 /// What the stages make of one request.
 #[derive(PartialEq, Debug)]
 struct Seen {
-    name: Result<(String, Option<u8>), String>,
+    name: Result<(String, Hit), String>,
+    /// Where it is redirected to, and what is sent on.
+    by_rule: (String, Option<String>),
     said: Said,
     hash: (u32, u64, u64, u64),
     client: IpAddr,
@@ -118,14 +124,37 @@ struct Seen {
     log: String,
 }
 
+/// What a rule does besides naming.
+fn effects() -> Effects {
+    Effects {
+        path: Some("/new".into()),
+        host: Some("inner".into()),
+        request: FieldEdits {
+            remove: ["cookie".into(), "x-tenant".into()].into(),
+            add: [("X-Tenant".into(), "a".into())].into(),
+        },
+        response: FieldEdits::default(),
+    }
+}
+
 fn naming() -> Naming {
     let rule = |host: Option<&str>, path: Option<&str>, name: &str| Rule {
         host: host.map(|h| HostPattern::parse(h).expect("a host")),
-        path: path.map(|p| PathPrefix::parse(p).expect("a path")),
-        name: Template::parse(name).expect("a name"),
+        path: path.map(|p| PathPattern::parse(p).expect("a path")),
         priority: path.map(|_| 1),
+        ..Rule::new(Template::parse(name).expect("a name"))
     };
+    let redirect = Redirect::parse(308, "https://{host}{path}").expect("an address");
+    let agent =
+        FieldPattern { name: "user-agent".into(), value: ValuePattern::Begins("old".into()) };
     let rules = vec![
+        Rule { methods: ["PUT".into()].into(), ..rule(None, Some("/a"), "/svc/{method}/{path:2}") },
+        Rule {
+            does: Does::Own(Own::Redirect(redirect)),
+            fields: [agent].into(),
+            ..rule(None, None, "/svc/x")
+        },
+        Rule { effects: effects(), ..rule(None, Some("/cart"), "{header:l5d-name}") },
         rule(Some("*.example.com"), Some("/images"), "/svc/images"),
         rule(None, Some("/health"), "/svc/health"),
     ];
@@ -135,7 +164,8 @@ fn naming() -> Naming {
 /// All stages over one face.
 fn seen(view: &impl HeadView, trust: TrustParams) -> Seen {
     let mut name = String::new();
-    let named = naming().name(view, &mut name);
+    let naming = naming();
+    let named = naming.name(view, trust.trusted_hops > 0, &mut name);
     let conn = ConnInfo::new(SocketAddr::from(([192, 0, 2, 9], 4711)), view.scheme());
     let id = RequestId::of(view, trust, || [1, 2]);
     let mut edits = Edits::new();
@@ -161,6 +191,13 @@ fn seen(view: &impl HeadView, trust: TrustParams) -> Seen {
     facts::onward(view, &onward, || UNIX_NANOS, &mut edits);
     assert_eq!(client, client_address(view, trust, &conn));
     edits.set(view, "X-Set", b"ours");
+    effects().request.apply(view, &mut edits);
+    let mut location = Vec::new();
+    let to = Redirect::parse(308, "https://{host}/x{rest}").expect("an address");
+    let cart = PathPattern::parse("/cart");
+    to.push(view, cart.as_ref(), None, &mut location);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("ASCII");
+    let by_rule = (text(location), effects().target(view, cart.as_ref()).map(text));
     let mut log = Vec::new();
     let entry = Entry {
         unix_ms: 0,
@@ -183,7 +220,8 @@ fn seen(view: &impl HeadView, trust: TrustParams) -> Seen {
     };
     entry.push(&mut log);
     Seen {
-        name: named.map(|urgent| (name.clone(), urgent)).map_err(|e| format!("{e:?}")),
+        name: named.map(|hit| (name.clone(), hit)).map_err(|e| format!("{e:?}")),
+        by_rule,
         said,
         hash,
         client,
@@ -270,6 +308,11 @@ const REQUESTS: &[&str] = &[
     "GET / HTTP/1.1\nHost: a\nVia: 1.0 x, 1.1 baleen\nvia: 2.0 y",
     "GET / HTTP/1.1\nHost: a\nBaleen-Deadline: 5\ngrpc-timeout: 1S\nX-Envoy-Expected-Rq-Timeout-Ms: 7\nbaleen-priority: 2",
     "GET / HTTP/1.1\nHost: a\nl5d-ctx-deadline: 1 1700000000000000000\nbaleen-deadline: x\nx-envoy-attempt-count: 3",
+    "PUT /a/b/c?d HTTP/1.1\nHost: a",
+    "PUT /a/~b HTTP/1.1\nHost: a",
+    "GET /cart/1/x?y=/z HTTP/1.1\nHost: a\nL5D-Name: /svc/z\nCookie: a=1\nX_Tenant: theirs\nx-tenant: theirs",
+    "GET /cart HTTP/1.1\nHost: a\nl5d-name: /svc/z\nl5d-name: /svc/y",
+    "GET /any/where?q HTTP/1.1\nHost: B.org:80\nUser-Agent: older",
     "DELETE /a HTTP/1.1\nHost: a\nX-Latin: \u{e9}\nX-Tab: a\tb\nCookie: a=1\nCookie: b=2",
 ];
 
@@ -286,6 +329,14 @@ fn both_faces_say_the_same_in_every_stage() {
     let twice = format!("{traced}\n{TRACE}");
     assert!(check(&traced, TrustParams::default()).fields.iter().any(|f| f.0 == "traceparent"));
     assert!(!check(&twice, TrustParams::default()).fields.iter().any(|f| f.0.starts_with("trace")));
+    let cart = check(
+        REQUESTS[REQUESTS.len() - 4],
+        TrustParams { trusted_hops: 1, ..TrustParams::default() },
+    );
+    assert_eq!(cart.name.map(|(name, hit)| (name, hit.rule)), Ok(("/svc/z".into(), Some(2))));
+    assert_eq!(cart.by_rule.1.as_deref(), Some("/new/1/x?y=/z"));
+    assert!(cart.fields.contains(&("x-tenant".into(), "a".into())));
+    assert!(!cart.fields.iter().any(|(name, value)| name == "cookie" || value == "theirs"));
     let circles = format!("GET / HTTP/1.1\nHost: a\nVia: {}", vec!["1.1 baleen"; 16].join(","));
     assert!(check(&circles, TrustParams::default()).is_loop);
 }
@@ -307,7 +358,8 @@ fn connection_can_not_take_away_what_is_relied_on() {
 #[test]
 fn what_they_say_is_right() {
     let seen = check(REQUESTS[1], TrustParams::default());
-    assert_eq!(seen.name, Ok(("/svc/images".to_owned(), Some(1))));
+    let hit = Hit { priority: Some(1), ..Hit::default() };
+    assert_eq!(seen.name, Ok(("/svc/images".to_owned(), hit)));
     assert_ne!(seen.hash.2, 0);
     let values = |name: &str| -> Vec<&str> {
         seen.fields.iter().filter(|f| f.0 == name).map(|f| f.1.as_str()).collect()
@@ -413,7 +465,7 @@ fn a_request_allocates_nothing_once_buffers_have_grown() {
             edits.clear();
             log.clear();
             out.clear();
-            let named = naming.name(&view, &mut name);
+            let named = naming.name(&view, false, &mut name);
             let sender = Sender { trusted: hops > 0, skew: Duration::ZERO, now: Tick::ZERO };
             let said = facts::said(&view, sender, || UNIX_NANOS);
             assert_ne!(facts::fingerprint(&secret, &view), 0);
@@ -422,7 +474,11 @@ fn a_request_allocates_nothing_once_buffers_have_grown() {
             let left = (said.deadline != Tick::NEVER).then_some(Duration::from_millis(1500));
             let onward = Onward { left, forms: said.forms, priority: said.priority, attempt: 2 };
             facts::onward(&view, &onward, || UNIX_NANOS, &mut edits);
-            let why = named.map_or_else(Why::NoName, |_| Why::Unbound(&name));
+            let why = named.map_or_else(Why::NoName, |_| Why::Unbound {
+                name: &name,
+                how: &Nowhere::Unknown,
+                overridden: false,
+            });
             let cx = Context {
                 directory: &directory,
                 disclose: Disclose::default(),

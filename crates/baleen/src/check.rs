@@ -4,11 +4,13 @@
 //! |---|---|
 //! | here | a configuration; how results are said |
 //! | `check/scenario.rs` | a scenario |
+//! | `check/names.rs` | what can be proved of a delegation table |
 //! | `check/host.rs` | whether the kernel's settings fit either |
 //!
 //! Exit 0 when it can be run, with or without warnings; 2 when it can't. Tested: in `tests/cli.rs` and `tests/planning.rs`.
 
 mod host;
+pub mod names;
 mod scenario;
 
 use std::fmt::Write;

@@ -44,6 +44,11 @@ impl Failure {
         Failure { exit: Exit::Environment, message: message.into(), hint: None }
     }
 
+    /// An expectation did not hold.
+    pub fn broke(message: impl Into<String>) -> Failure {
+        Failure { exit: Exit::Broke, message: message.into(), hint: None }
+    }
+
     /// What to try.
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());

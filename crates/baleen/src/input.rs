@@ -61,7 +61,10 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         warnings.push(Diagnostic::file_error(path, why));
         return Err(warnings);
     }
-    Ok(Loaded { config, services, warnings })
+    let mut loaded = Loaded { config, services, warnings };
+    let found = crate::check::names::check(&loaded);
+    loaded.warnings.extend(found);
+    Ok(loaded)
 }
 
 /// Diagnostics, for people.

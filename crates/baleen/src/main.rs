@@ -11,13 +11,17 @@ mod check;
 mod compare;
 mod demo;
 mod drill;
+mod dtab;
 mod exit;
+mod explain;
 mod fault;
 mod input;
 mod load;
+mod offline;
 mod out;
 mod part;
 mod plan;
+mod register;
 mod run;
 mod sim;
 
@@ -39,6 +43,8 @@ enum Verb {
     Run(run::Args),
     /// Check a configuration or a scenario, without starting anything
     Check(check::Args),
+    /// Show where a logical name leads, step by step, down to endpoints
+    Explain(explain::Args),
     /// Capacity arithmetic: what survivors get, how many servers a rate needs, how much is written
     Plan(plan::Args),
     /// Run a scenario in virtual time: whether what it expects holds, where it tips, and why
@@ -55,6 +61,10 @@ enum Verb {
     Compare(compare::Args),
     /// See Baleen carry load while one of three servers is killed and another turns slow
     Demo(demo::Args),
+    /// Keep a service in etcd or ZooKeeper while it runs
+    Register(Box<register::Args>),
+    /// The delegation tables that a fleet follows: read and change them in their store
+    Dtab(dtab::Args),
     /// Be a part of a drill
     #[command(hide = true)]
     Part(part::Args),
@@ -65,6 +75,7 @@ fn main() -> std::process::ExitCode {
     let ended = match cli.verb {
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Plan(args) => plan::run(&args),
         Verb::Sim(args) => sim::run(&args),
         Verb::Drill(args) => drill::run(&args),
@@ -73,6 +84,8 @@ fn main() -> std::process::ExitCode {
         Verb::Fault(args) => fault::run(args),
         Verb::Compare(args) => compare::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Dtab(args) => dtab::run(&args),
+        Verb::Register(args) => register::run(&args),
         Verb::Part(args) => part::run(&args),
     };
     match ended {

@@ -1,17 +1,18 @@
-//! The control interface: faults asked for while the proxy runs, over HTTP/1.1 and JSON.
+//! The control interface: faults asked for while the proxy runs, and delegation tables, over HTTP/1.1 and JSON.
 //!
 //! Why apart from the views: whoever reaches the views can look and do nothing else; whoever reaches this can break every
 //! request. So it listens elsewhere, is off unless it is turned on, asks for a token where one is set, and refuses browsers. All it
-//! can do is in one narrow trait, [`Control`].
+//! can do is in two narrow traits, [`Control`] and, where there is a store of tables, [`Tables`].
 //!
 //! Every fault has a lease: it ends by itself when whoever asked does not renew it.
 //!
 //! Bounds: `CONNECTIONS_MAX`, heads and times as for the views; [`BODY_BYTES_MAX`], [`LEASE_MAX`], [`FAULTS_MAX`].
-//! Not here: what a fault does, and to whom (whoever implements [`Control`]). Tested: `tests/control.rs`; beside the code.
+//! Not here: what a fault does, and to whom (whoever implements [`Control`]). Tested: `tests/control.rs`, `tests/tables.rs`; beside the code.
 
 mod routes;
 mod server;
 mod spec;
+mod tables;
 
 use std::future::Future;
 use std::time::Duration;
@@ -20,6 +21,9 @@ use serde::Serialize;
 
 pub use server::{ControlBindError, ControlServer, Place, Token};
 pub use spec::{FaultSpec, Stream};
+pub use tables::{
+    TABLE_BODY_BYTES_MAX, TableEntry, TableError, TableText, TableView, Tables, When,
+};
 
 /// Most faults at once.
 pub const FAULTS_MAX: usize = 64;
@@ -48,6 +52,13 @@ pub trait Control: Send + Sync + 'static {
 
     /// Take all faults away.
     fn delete_all(&self) -> impl Future<Output = Result<(), Refused>> + Send;
+
+    /// Believe a registry: let go the endpoints of a service, or of all, that it has no more and that are held.
+    fn release(
+        &self,
+        namer: String,
+        service: Option<String>,
+    ) -> impl Future<Output = Result<(), Refused>> + Send;
 }
 
 /// A fault as it stands.

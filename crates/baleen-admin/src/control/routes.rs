@@ -19,21 +19,33 @@ use serde_json::json;
 use super::spec::check_name;
 use super::{BODY_BYTES_MAX, Control, FaultSpec, FaultView, Refused, Token};
 
-/// All requests.
-pub(super) fn router<C: Control>(control: Arc<C>, token: Option<Token>) -> Router {
+/// All requests; those about tables, too, where there are any.
+pub(super) fn router<C: Control>(
+    control: Arc<C>,
+    token: Option<Token>,
+    tables: Option<Router>,
+) -> Router {
     let gate = middleware::from_fn_with_state(Arc::new(token), gate);
     Router::new()
         .route("/faults", get(list::<C>).delete(delete_all::<C>))
         .route("/faults/{name}", put(put_one::<C>).delete(delete::<C>))
         .route("/faults/{name}/renew", post(renew::<C>))
-        .fallback(|| async { refusal(StatusCode::NOT_FOUND, "no such path; there is /faults") })
+        .route("/held/{namer}", axum::routing::delete(release_all::<C>))
+        .route("/held/{namer}/{*service}", axum::routing::delete(release::<C>))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(control)
+        .merge(tables.unwrap_or_default())
+        .fallback(|| async {
+            let said = "no such path; there is /faults, /held/NAMER and, with a store of tables, /api/1/dtabs";
+            refusal(StatusCode::NOT_FOUND, said)
+        })
         .method_not_allowed_fallback(|| async {
-            let said = "no such method: GET and DELETE /faults, PUT and DELETE /faults/NAME, POST /faults/NAME/renew";
+            let said = "no such method: GET and DELETE /faults, PUT and DELETE /faults/NAME, POST /faults/NAME/renew; \
+                        DELETE /held/NAMER and /held/NAMER/SERVICE; \
+                        GET /api/1/dtabs, GET, PUT, POST and DELETE /api/1/dtabs/NS";
             refusal(StatusCode::METHOD_NOT_ALLOWED, said)
         })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(gate)
-        .with_state(control)
 }
 
 /// Browsers are refused, so that no page that someone happens to look at can ask for faults; then the token is looked at.
@@ -70,11 +82,11 @@ fn same(given: &[u8], wanted: &[u8]) -> bool {
     black_box(differs) == 0 && given.len() == wanted.len()
 }
 
-fn refusal(status: StatusCode, said: &str) -> Response {
+pub(super) fn refusal(status: StatusCode, said: &str) -> Response {
     answer(status, &json!({ "error": said, "status": status.as_u16() }))
 }
 
-fn answer(status: StatusCode, value: &impl Serialize) -> Response {
+pub(super) fn answer(status: StatusCode, value: &impl Serialize) -> Response {
     let mut body = serde_json::to_vec(value).unwrap_or_default();
     body.push(b'\n');
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
@@ -139,6 +151,20 @@ async fn delete<C: Control>(State(control): State<Arc<C>>, Path(name): Path<Stri
 
 async fn delete_all<C: Control>(State(control): State<Arc<C>>) -> Response {
     done(control.delete_all().await)
+}
+
+async fn release_all<C: Control>(
+    State(control): State<Arc<C>>,
+    Path(namer): Path<String>,
+) -> Response {
+    done(control.release(namer, None).await)
+}
+
+async fn release<C: Control>(
+    State(control): State<Arc<C>>,
+    Path((namer, service)): Path<(String, String)>,
+) -> Response {
+    done(control.release(namer, Some(service)).await)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::{Control, routes};
+use super::{Control, Tables, routes, tables};
 use crate::server::{ACCEPT_PAUSE, CONNECTIONS_MAX, connection};
 
 /// Where it listens.
@@ -85,6 +85,7 @@ pub struct ControlServer {
     listener: Listener,
     place: Place,
     token: Option<Token>,
+    tables: Option<Router>,
 }
 
 impl ControlServer {
@@ -98,9 +99,16 @@ impl ControlServer {
             Place::Unix(path) => bind_unix(path).map(|l| (Listener::Unix(l), place.clone())),
         };
         match bound {
-            Ok((listener, place)) => Ok(ControlServer { listener, place, token }),
+            Ok((listener, place)) => Ok(ControlServer { listener, place, token, tables: None }),
             Err(source) => Err(ControlBindError { place, source }),
         }
+    }
+
+    /// Answer requests about tables, too.
+    #[must_use]
+    pub fn with_tables<T: Tables>(mut self, tables: Arc<T>) -> ControlServer {
+        self.tables = Some(tables::router(tables));
+        self
     }
 
     /// Where it listens.
@@ -111,7 +119,7 @@ impl ControlServer {
 
     /// Answer until `stop` comes; then no more is accepted, and what is being answered is dropped.
     pub async fn serve<C: Control>(mut self, control: Arc<C>, stop: impl Future<Output = ()>) {
-        let router = routes::router(control, self.token.take());
+        let router = routes::router(control, self.token.take(), self.tables.take());
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);

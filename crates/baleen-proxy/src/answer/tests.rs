@@ -28,6 +28,10 @@ fn refusal(kind: RefusalKind, cause: Option<Cause>) -> Refusal {
     }
 }
 
+fn unbound(name: &str) -> Why<'_> {
+    Why::Unbound { name, how: &Nowhere::Unknown, overridden: false }
+}
+
 fn composed(why: Why<'_>, disclose: Disclose, broken: Option<Rule>) -> (Answer, String) {
     let directory = directory();
     let cx = Context {
@@ -100,7 +104,8 @@ fn heads_have_no_body_and_connections_are_said() {
 }
 
 /// RFC 9209 section 2.3: what we use, with the status it recommends. 0: several are possible.
-const REGISTERED: [(&str, u16); 18] = [
+const REGISTERED: [(&str, u16); 19] = [
+    ("proxy_configuration_error", 500),
     ("http_request_denied", 0),
     ("destination_not_found", 500),
     ("destination_unavailable", 503),
@@ -196,7 +201,18 @@ fn every_failure_has_its_status_and_error() {
     ] {
         check(Why::NoName(no_name), status, error, None);
     }
-    check(Why::Unbound("/svc/x"), 404, "destination_not_found", None);
+    for (how, overridden, status, error) in [
+        (Nowhere::Unknown, false, 404, "destination_not_found"),
+        (Nowhere::Unheard, false, 503, "destination_unavailable"),
+        (Nowhere::Empty, false, 503, "destination_unavailable"),
+        (Nowhere::Undecided(Vec::new()), false, 503, "destination_unavailable"),
+        (Nowhere::Failed("why".into()), false, 500, "proxy_configuration_error"),
+        (Nowhere::Failed("why".into()), true, 400, "http_request_error"),
+        (Nowhere::Full("targets"), true, 503, "connection_limit_reached"),
+    ] {
+        check(Why::Unbound { name: "/svc/x", how: &how, overridden }, status, error, None);
+    }
+    check(Why::BadTable("why"), 400, "http_request_error", None);
     check(Why::Loop, 502, "proxy_loop_detected", None);
 }
 
@@ -271,7 +287,7 @@ fn codec_rules_say_what_was_wrong() {
 #[test]
 fn names_and_ids_can_not_break_out() {
     let hostile = "/svc/\"\\\r\nEvil: 1\u{0}é";
-    let (_, text) = composed(Why::Unbound(hostile), Disclose::Addresses, None);
+    let (_, text) = composed(unbound(hostile), Disclose::Addresses, None);
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     assert!(!head.contains("Evil") && !head.contains("\r\nEvil"));
     assert!(body.contains("name /svc/\"\\??Evil:?1???\n") && body.is_ascii(), "{body}");
@@ -294,7 +310,7 @@ fn names_and_ids_can_not_break_out() {
     assert!(text.ends_with("details=\"no_endpoint, cluster we\\\"b\\\\??Evil: 1\""), "{text}");
     assert!(String::from_utf8_lossy(answer.body().1).contains("request id a??b\n"));
     let long = "x".repeat(10_000);
-    assert!(composed(Why::Unbound(&long), Disclose::default(), None).1.len() < 1500);
+    assert!(composed(unbound(&long), Disclose::default(), None).1.len() < 1500);
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use baleen_base::{Cause, RetryDenied};
 
+use crate::names::Nowhere;
+
 use super::{Context, Disclose, PSEUDONYM, Verdict, Why, hint};
 
 /// Longest of what others wrote that is repeated.
@@ -77,9 +79,12 @@ fn push_details(out: &mut Vec<u8>, verdict: &Verdict, why: Why<'_>, cx: &Context
                 push(out, format_args!(", cluster {}", cx.directory.cluster(cluster)));
             }
         }
-        Why::NoName(_) | Why::Unbound(_) | Why::Loop | Why::LastOptions | Why::LastTrace => {
-            push(out, format_args!("{}", verdict.title))
-        }
+        Why::NoName(_)
+        | Why::Unbound { .. }
+        | Why::BadTable(_)
+        | Why::Loop
+        | Why::LastOptions
+        | Why::LastTrace => push(out, format_args!("{}", verdict.title)),
     }
 }
 
@@ -89,6 +94,9 @@ pub(super) fn push_body(out: &mut Vec<u8>, verdict: &Verdict, why: Why<'_>, cx: 
     if let Why::Codec(refusal) = why {
         let rule = refusal.rule;
         push(out, format_args!("{} ({}, {})\n", rule.why(), rule.as_str(), rule.rfc()));
+    }
+    if let Why::BadTable(text) = why {
+        push_lines(out, text);
     }
     if cx.disclose >= Disclose::Names {
         push_where(out, why, cx);
@@ -122,18 +130,44 @@ fn push_where(out: &mut Vec<u8>, why: Why<'_>, cx: &Context<'_>) {
                 push(out, format_args!("not tried again: {}\n", denied_text(denied)));
             }
         }
-        Why::Unbound(name) => {
-            push(out, format_args!("name "));
-            push_visible(out, name.as_bytes());
-            out.push(b'\n');
-        }
+        Why::Unbound { name, how, overridden } => push_name(out, name, how, overridden),
         Why::Codec(_)
+        | Why::BadTable(_)
         | Why::Client(_)
         | Why::NoName(_)
         | Why::Loop
         | Why::LastOptions
         | Why::LastTrace => {}
     }
+}
+
+fn push_name(out: &mut Vec<u8>, name: &str, how: &Nowhere, overridden: bool) {
+    push(out, format_args!("name "));
+    push_visible(out, name.as_bytes());
+    if overridden {
+        push(out, format_args!(", with the request's own delegation table in force"));
+    }
+    out.push(b'\n');
+    match how {
+        Nowhere::Failed(why) => push_lines(out, why),
+        Nowhere::Full(what) => push(out, format_args!("no room for more {what}\n")),
+        Nowhere::Undecided(paths) => {
+            for path in paths.iter().take(4) {
+                push(out, format_args!("not known yet: "));
+                push_lines(out, &path.to_string());
+            }
+        }
+        Nowhere::Unknown | Nowhere::Unheard | Nowhere::Empty => {}
+    }
+}
+
+/// Lines that hold what others wrote: without control characters, and not too much.
+fn push_lines(out: &mut Vec<u8>, text: &str) {
+    for c in text.chars().take(REPEATED_BYTES_MAX) {
+        let c = if c.is_control() && c != '\n' { ' ' } else { c };
+        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+    out.push(b'\n');
 }
 
 fn push_last(out: &mut Vec<u8>, refusal: &baleen_policy::Refusal, cause: Cause, cx: &Context<'_>) {

@@ -1,5 +1,7 @@
 //! Tests of the directory: ids that stay, snapshots that do not change, sets that grow in version, and the bounds.
 
+use baleen_names::{Named, Namers as _};
+
 use super::*;
 
 fn addr(port: u16) -> SocketAddr {
@@ -24,10 +26,7 @@ fn ids_are_dense_and_stay() {
     assert_eq!(registry.cluster("web"), Ok(web));
     assert_eq!(registry.route("web"), Ok(RouteId(0)));
     assert_eq!(registry.listener("127.0.0.1:8080"), Ok(ListenerId(0)));
-    let one = registry.target(&Target::Cluster(web)).unwrap();
-    let both = Target::Union(vec![(9, Target::Cluster(web)), (1, Target::Cluster(api))]);
-    assert_eq!(registry.target(&both), Ok(TargetId(1)));
-    assert_eq!(registry.target(&Target::Cluster(web)), Ok(one));
+    assert_eq!((registry.target(), registry.target()), (Ok(TargetId(0)), Ok(TargetId(1))));
     let directory = registry.directory();
     assert_eq!((directory.cluster(api), directory.route(RouteId(0))), ("api", "web"));
     assert_eq!(directory.listener(ListenerId(0)), "127.0.0.1:8080");
@@ -76,20 +75,114 @@ fn a_new_cluster_without_endpoints_has_a_set() {
     assert!(registry.discovered(web, &found(&[])).set.is_none());
 }
 
+fn path(text: &str) -> Path {
+    Path::parse(text).unwrap()
+}
+
 #[test]
 fn snapshots_do_not_change() {
     let mut registry = Registry::new();
-    let route = registry.route("/svc/web").unwrap();
-    let binding = |n| Binding { route, target: TargetId(n) };
-    registry.bind("/svc/web", binding(0)).unwrap();
+    let [web, new] = ["web", "new"].map(|name| registry.cluster(name).unwrap());
+    registry.place(&path("/#/files/web"), Some(web)).unwrap();
     let before = registry.directory();
-    registry.bind("/svc/web", binding(1)).unwrap();
-    registry.bind("/svc/new", binding(2)).unwrap();
-    assert_eq!(before.lookup("/svc/web"), Some(binding(0)));
-    assert_eq!(before.lookup("/svc/new"), None);
-    assert!(registry.unbind("/svc/web") && !registry.unbind("/svc/web"));
+    registry.place(&path("/#/files/web"), Some(web)).unwrap();
+    let generation = |directory: &Directory| directory.places().generation();
+    assert_eq!(generation(&registry.directory()), generation(&before), "nothing changed");
+    registry.place(&path("/#/files/web"), None).unwrap();
+    registry.place(&path("/#/files/new"), Some(new)).unwrap();
+    let at = |directory: &Directory, at| directory.places().cluster_at(&path(at));
+    assert_eq!(at(&before, "/#/files/web"), Some(web));
+    assert_eq!(at(&before, "/#/files/new"), None);
     let after = registry.directory();
-    assert_eq!((after.lookup("/svc/web"), after.names().count()), (None, 1));
+    assert_eq!(at(&after, "/#/files/web"), None);
+    assert!(after.places().is_decided(&path("/#/files/web")));
+    assert!(registry.forget_place(&path("/#/files/new")));
+    assert!(!registry.forget_place(&path("/#/files/new")));
+    assert!(!registry.directory().places().is_decided(&path("/#/files/new")));
+    let halfway = registry.directory().with_places_of(&before);
+    assert_eq!((at(&halfway, "/#/files/web"), halfway.cluster(new)), (Some(web), "new"));
+}
+
+#[test]
+fn what_is_below_a_mount() {
+    let mut registry = Registry::new();
+    let [web, deep] = ["web", "deep"].map(|name| registry.cluster(name).unwrap());
+    registry.place(&path("/#/k8s/web"), Some(web)).unwrap();
+    registry.place(&path("/#/k8s/ns/http/deep"), Some(deep)).unwrap();
+    registry.place(&path("/$/inet/127.0.0.1/1"), None).unwrap();
+    registry.mount(&path("/#/k8s"), MountKind::Listed);
+    registry.mount(&path("/#/slow"), MountKind::Listing);
+    registry.mount(&path("/$/inet"), MountKind::Asked);
+    let directory = registry.directory();
+    let cluster = |id, labels| Named::Cluster { cluster: Spot::Cluster(id), labels };
+    let undecided = |labels| Named::Cluster { cluster: Spot::Undecided, labels };
+    for (at, want) in [
+        ("/#/k8s/web", cluster(web, 3)),
+        ("/#/k8s/web/and/more", cluster(web, 3)),
+        ("/#/k8s/ns/http/deep/x", cluster(deep, 5)),
+        ("/#/k8s/ns/http", Named::Neg),
+        ("/#/k8s/webs", Named::Neg),
+        ("/#/k8s", Named::Neg),
+        ("/#/slow/web/x", undecided(4)),
+        ("/#/slow", Named::Neg),
+        ("/#/none/web", Named::Neg),
+        ("/$/inet/127.0.0.1/1/x", Named::Neg),
+        ("/$/inet/127.0.0.1/2/x", undecided(4)),
+        ("/$/inet/127.0.0.1", Named::Neg),
+        ("/$/inet/127.0.0.1/http", Named::Neg),
+    ] {
+        assert_eq!(directory.places().lookup(&path(at)), want, "{at}");
+    }
+    registry.mount(&path("/#/slow"), MountKind::Listed);
+    let directory = registry.directory();
+    assert_eq!(directory.places().lookup(&path("/#/slow/web")), Named::Neg);
+}
+
+#[test]
+fn below_a_mount_that_is_asked_the_form_says_what_a_place_is() {
+    let mut registry = Registry::new();
+    registry.mount(&path("/#/dns"), MountKind::Asked);
+    registry.mount(&path("/$/inet"), MountKind::Asked);
+    let web = registry.cluster("web").unwrap();
+    // What is shorter than a place decides nothing of what is below it.
+    registry.place(&path("/#/dns/api.example"), None).unwrap();
+    registry.place(&path("/#/dns/web.example/80"), Some(web)).unwrap();
+    let undecided = |labels| Named::Cluster { cluster: Spot::Undecided, labels };
+    let web = Named::Cluster { cluster: Spot::Cluster(web), labels: 4 };
+    let directory = registry.directory();
+    for (at, want) in [
+        ("/#/dns/api.example", Named::Neg),
+        ("/#/dns/api.example/http", Named::Neg),
+        ("/#/dns/api.example/0", Named::Neg),
+        ("/#/dns/api.example/80", undecided(4)),
+        ("/#/dns/api.example/80/and/more", undecided(4)),
+        ("/#/dns/_http._tcp.api.example", undecided(3)),
+        ("/#/dns/_http._tcp.api.example/and/more", undecided(3)),
+        ("/#/dns/web.example/80/and/more", web),
+        ("/#/dns", Named::Neg),
+        ("/$/inet", Named::Neg),
+    ] {
+        assert_eq!(directory.places().lookup(&path(at)), want, "{at}");
+    }
+}
+
+#[test]
+fn it_is_known_what_is_used_of_what_has_to_be_asked_for() {
+    let mut registry = Registry::new();
+    registry.mount(&path("/#/dns"), MountKind::Asked);
+    let [web, api] = ["web", "api"].map(|name| registry.cluster(name).unwrap());
+    let [at, other] = ["/#/dns/web.example/80", "/#/dns/api.example/80"].map(path);
+    registry.place(&at, Some(web)).unwrap();
+    registry.place(&other, Some(api)).unwrap();
+    // A worker has what was known before other things changed.
+    let before = registry.directory();
+    registry.renew_places();
+    assert_ne!(registry.places().generation(), before.places().generation());
+    assert!(!registry.places().take_used(&at), "nobody has asked");
+    before.places().lookup(&path("/#/dns/web.example/80/rest"));
+    assert!(registry.places().take_used(&at));
+    assert!(!registry.places().take_used(&at), "not since");
+    assert!(!registry.places().take_used(&other));
 }
 
 #[test]
@@ -113,22 +206,30 @@ fn full_tables_refuse_and_go_on() {
     for i in 0..CLUSTERS_MAX {
         registry.cluster(&format!("c{i}")).unwrap();
     }
+    let before = registry.directory();
+    assert_eq!(before.refused(), []);
     let full = registry.cluster("one more").unwrap_err();
+    assert_eq!(registry.cluster("another"), Err(full));
+    assert_eq!(before.refused(), [full], "said once, whatever snapshot is asked");
     assert_eq!(
         full.to_string(),
         format!("this process can't hold more than {CLUSTERS_MAX} clusters")
     );
     assert_eq!(registry.cluster("c7"), Ok(ClusterId(7)));
-    let binding = Binding { route: RouteId(0), target: TargetId(0) };
-    for i in 0..NAMES_MAX {
-        registry.bind(&format!("/svc/{i}"), binding).unwrap();
+    for i in 0..PLACES_MAX {
+        registry.place(&path(&format!("/#/files/{i}")), None).unwrap();
     }
-    assert!(registry.bind("/svc/more", binding).is_err());
-    let rebound = Binding { route: RouteId(1), ..binding };
-    registry.bind("/svc/5", rebound).unwrap();
-    assert!(registry.unbind("/svc/6"));
-    registry.bind("/svc/more", binding).unwrap();
-    assert_eq!(registry.directory().lookup("/svc/5"), Some(rebound));
+    let more = path("/#/files/more");
+    assert!(registry.place(&more, None).is_err());
+    registry.place(&path("/#/files/5"), Some(ClusterId(5))).unwrap();
+    assert!(registry.forget_place(&path("/#/files/6")));
+    registry.place(&more, None).unwrap();
+    let directory = registry.directory();
+    assert_eq!(directory.places().cluster_at(&path("/#/files/5")), Some(ClusterId(5)));
+    for i in 0..CONTROL_TARGETS_MAX {
+        assert_eq!(registry.target(), Ok(TargetId(i as u32)));
+    }
+    assert!(registry.target().is_err());
 }
 
 #[test]

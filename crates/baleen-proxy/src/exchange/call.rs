@@ -1,14 +1,15 @@
 //! One request from its head to its end: name, binding, policy's actions in turn, a line in the access log.
 //!
-//! Not here: what policy is told of it (`request`), one attempt (`attempt`), our own answers (`local`). Tested: `tests/`.
+//! Not here: its name (`bind`), what policy is told of it (`request`), one attempt (`attempt`), our own answers (`local`). Tested: `tests/`.
 
 use std::net::IpAddr;
 
 use baleen_base::{ClientClose, ClusterId, EndpointId, Tick};
-use baleen_http1::{Framing, Method, Persist, RequestHead, Rule, Version};
+use baleen_http1::{Framing, Persist, RequestHead, Rule, Version};
 use baleen_policy::Action;
 use baleen_telemetry::{Sender, ShellCounter};
 
+use super::bind::Unbound;
 use super::degraded::LastResort;
 use super::download::Terms;
 use super::lane::Ended;
@@ -17,9 +18,9 @@ use super::{Client, Next, Scratch};
 use crate::access_log::Entry;
 use crate::answer::{self, Why};
 use crate::body::{Frame, Way};
-use crate::directory::Binding;
-use crate::forward::{self, RequestId};
+use crate::forward::RequestId;
 use crate::head::{Http1Request, Scheme};
+use crate::names::Bound;
 
 /// What is known of the request at hand.
 pub(super) struct Call {
@@ -52,6 +53,8 @@ pub(super) struct Call {
     pub outcome: &'static str,
     /// What there is when nothing else is left.
     pub resort: Option<LastResort>,
+    /// The listener's rule that does more than to name it, if that is so.
+    pub rule: Option<u16>,
 }
 
 /// The request as the stages see it.
@@ -64,12 +67,19 @@ impl Client<'_> {
     /// Serve the request whose head is in `s`.
     pub(super) async fn call(&mut self, s: &mut Scratch) -> Next {
         let mut call = self.begin(s);
-        let next = match self.bind(s) {
-            Ok((binding, urgent)) => {
+        let mut bound = self.bind(s);
+        if let Some(own) = bound.as_ref().err().and_then(Unbound::may_wait) {
+            bound = Box::pin(self.bind_later(s, own)).await;
+        }
+        let next = match bound {
+            Ok((Bound { binding, extra, lease: _kept }, hit)) => {
+                call.rule = hit.rule;
+                call.passed.names = extra;
                 call.resort = self.last_resort(binding.route);
-                self.arrive(s, &mut call, binding, urgent);
+                self.arrive(s, &mut call, binding, hit.priority);
                 self.run_call(s, &mut call).await
             }
+            Err(Unbound::ByRule(rule)) => self.answer_by_rule(s, &mut call, rule).await,
             Err(why) => self.answer_unbound(s, &mut call, why).await,
         };
         if call.outcome != "ok"
@@ -114,27 +124,11 @@ impl Client<'_> {
             attempts: 0,
             outcome: "ok",
             resort: None,
+            rule: None,
         };
         s.request_out.clear();
         s.down.begin();
         call
-    }
-
-    /// Give it a name and find where that leads, and how urgent it is by its name.
-    #[inline]
-    fn bind(&self, s: &mut Scratch) -> Result<(Binding, Option<u8>), Unbound> {
-        let view = view(&s.request, s.input.upto_end());
-        if forward::is_loop(&view) {
-            return Err(Unbound::Loop);
-        }
-        match forward::hops_left(&view) {
-            Some(0) if s.request.method() == Method::Options => return Err(Unbound::LastOptions),
-            Some(0) => return Err(Unbound::LastTrace),
-            _ => {}
-        }
-        let urgent = self.site.naming.name(&view, &mut s.name).map_err(Unbound::NoName)?;
-        let binding = self.w.directory.borrow().lookup(&s.name).ok_or(Unbound::NotBound)?;
-        Ok((binding, urgent))
     }
 
     /// Do what policy says until the call is over.
@@ -272,19 +266,4 @@ impl Client<'_> {
         };
         log.borrow_mut().write(&entry);
     }
-}
-
-/// Why a request leads nowhere.
-#[derive(Clone, Copy)]
-pub(super) enum Unbound {
-    /// It has no name.
-    NoName(crate::identify::NoName),
-    /// Its name is bound to nothing.
-    NotBound,
-    /// It goes in circles.
-    Loop,
-    /// It is an OPTIONS that is not to go farther.
-    LastOptions,
-    /// It is a TRACE that is not to go farther.
-    LastTrace,
 }

@@ -11,6 +11,9 @@
 //!
 //! A fixed answer with a status below 400 goes to GET and HEAD only: to others it would say that something was done.
 //!
+//! Not for requests that brought a table of their own: what answers them may be another than what the key of an answer stands for, so
+//! none is kept of theirs, and none that others left is given to them.
+//!
 //! Settings are those of the route the request came for. What another route answers in its place (`fallback`) is not kept: it
 //! would take the place of better answers.
 //!
@@ -25,6 +28,7 @@ use baleen_http1::{Framing, Method};
 use baleen_policy::Refusal;
 use baleen_telemetry::ShellCounter;
 
+use super::by_rule::{ByRule, Changed};
 use super::call::{Call, view};
 use super::{Client, Next, Scratch};
 use crate::answer::Why;
@@ -54,6 +58,7 @@ impl Client<'_> {
     pub(super) fn begin_keeping(&self, s: &mut Scratch, call: &Call) {
         if let Some(LastResort { route, shell, .. }) = &call.resort
             && let Some(bounds) = shell.stale
+            && call.passed.own_table() == 0
             && self.w.driver.call_route(self.id) == Some(*route)
         {
             let length = match s.response.framing() {
@@ -62,10 +67,11 @@ impl Client<'_> {
                 Framing::Chunked | Framing::UntilClose => None,
             };
             let now = self.w.driver.now();
-            let head = &Http1Response { head: &s.response, buf: s.down.buf.upto_end() };
+            let head = Http1Response { head: &s.response, buf: s.down.buf.upto_end() };
+            let head = &Changed::new(head, self.response_edits(call));
             let unix_ms = self.w.unix_ms(now);
             let fresh = Fresh { status: s.response.status(), head, length, now, unix_ms };
-            let request = view(&s.request, s.input.upto_end());
+            let request = ByRule::new(view(&s.request, s.input.upto_end()), call.rule);
             let capture = self.w.stale.begin(*route, bounds, &request, has_content(s), &fresh);
             s.down.capture = capture.map(Box::new);
         }
@@ -83,7 +89,10 @@ impl Client<'_> {
     fn find_old(&self, s: &Scratch, call: &mut Call) -> bool {
         let Some(resort) = &mut call.resort else { return false };
         let Some(bounds) = resort.shell.stale else { return false };
-        let request = view(&s.request, s.input.upto_end());
+        if call.passed.own_table() != 0 {
+            return false;
+        }
+        let request = ByRule::new(view(&s.request, s.input.upto_end()), call.rule);
         let now = self.w.driver.now();
         resort.instead = self.w.stale.find(resort.route, bounds, &request, has_content(s), now);
         resort.instead.is_some()

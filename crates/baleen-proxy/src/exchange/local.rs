@@ -16,9 +16,11 @@ use baleen_policy::ClientEvent;
 use baleen_telemetry::ShellCounter;
 use socket2::SockRef;
 
-use super::call::{Call, Unbound};
+use super::bind::Unbound;
+use super::call::Call;
 use super::{Client, Next, Scratch};
 use crate::answer::{Answer, Context, Why};
+use crate::identify::NoName;
 use crate::io::{self, Took, Want};
 
 /// Bytes read and forgotten before a connection is closed all the same.
@@ -35,9 +37,15 @@ impl Client<'_> {
         s.up.begin(s.request.framing(), &self.site.limits, s.input.start, 0);
         let keep = call.keep && s.up.leaves_order();
         let name = std::mem::take(&mut s.name);
-        let why = match unbound {
-            Unbound::NoName(why) => Why::NoName(why),
-            Unbound::NotBound => Why::Unbound(&name),
+        // Where a table of its own leads says nothing of the base table.
+        if matches!(unbound, Unbound::Nowhere(_, false)) {
+            self.w.cells.count(ShellCounter::Unbound, 1);
+        }
+        let why = match &unbound {
+            Unbound::NoName(why) => Why::NoName(*why),
+            Unbound::ByRule(_) => Why::NoName(NoName::NoRule),
+            Unbound::Nowhere(how, own) => Why::Unbound { name: &name, how, overridden: *own },
+            Unbound::BadTable(text) => Why::BadTable(text),
             Unbound::Loop => Why::Loop,
             Unbound::LastOptions => Why::LastOptions,
             Unbound::LastTrace => Why::LastTrace,

@@ -35,6 +35,8 @@ use crate::listen::Site;
 use crate::worker::Worker;
 
 mod attempt;
+mod bind;
+mod by_rule;
 mod call;
 mod connect;
 mod degraded;

@@ -4,6 +4,8 @@
 //! left, or that it is another try, is made anew. Not here: what the fields mean (`facts`, `forward`), settings (`directory`).
 //! Tested: `tests/it` (facts, retries).
 
+use std::rc::Rc;
+
 use baleen_base::{AttemptId, ClusterId, EndpointId, Tick};
 use baleen_config::{KeySource, RouteShell};
 use baleen_http1::{RequestEdits, ResponseHead, encode_request};
@@ -12,12 +14,12 @@ use baleen_policy::{CallFacts, HeadFacts};
 use super::call::{Call, view};
 use super::download::Download;
 use super::{Client, Scratch};
-use crate::directory::Binding;
 use crate::edits::Edits;
 use crate::facts::{self, Onward, Said};
 use crate::forward;
 use crate::head::{HeadView, Http1Request, Http1Response};
 use crate::hints::{self, ADMIT_ALL};
+use crate::names::{Binding, Extra, carried};
 
 /// What of a request's facts is needed after policy was told.
 pub(super) struct Passed {
@@ -30,6 +32,8 @@ pub(super) struct Passed {
     pub shown: u16,
     /// What `Set-Cookie` says in the response.
     cookie: Option<String>,
+    /// What its name brings along, if it brings anything.
+    pub names: Option<Rc<Extra>>,
 }
 
 impl Passed {
@@ -39,7 +43,14 @@ impl Passed {
         sends_deadline: false,
         shown: 0,
         cookie: None,
+        names: None,
     };
+
+    /// A hash of the table that the request brought; 0 when it brought none.
+    #[inline]
+    pub(super) fn own_table(&self) -> u64 {
+        self.names.as_ref().map_or(0, |names| names.own)
+    }
 }
 
 impl Client<'_> {
@@ -75,6 +86,10 @@ impl Client<'_> {
             fingerprint: facts::fingerprint(&self.w.secret, &view),
             ..CallFacts::new(binding.route, binding.target)
         };
+        if call.passed.own_table() != 0 {
+            let (secret, table) = (&self.w.secret, call.passed.own_table());
+            facts.fingerprint = facts::fingerprint_by_table(secret, facts.fingerprint, table);
+        }
         if let Some(shell) = self.w.directory.borrow().route_shell(binding.route) {
             self.by_settings(&view, shell, &mut call.passed, &mut facts);
         }
@@ -154,7 +169,9 @@ impl Client<'_> {
     ) -> u16 {
         let has_host = s.request.authority().is_some();
         let onward = self.onward(&call.passed, attempt);
-        let same = onward.left.is_none() && onward.attempt == call.passed.shown;
+        let names = call.passed.names.clone();
+        let by_cluster = names.as_ref().is_some_and(|names| !names.residuals.is_empty());
+        let same = onward.left.is_none() && onward.attempt == call.passed.shown && !by_cluster;
         if !out.is_empty() && has_host && same {
             return onward.attempt;
         }
@@ -170,10 +187,14 @@ impl Client<'_> {
             forward::request(&view, &self.conn, self.site.trust, &call.id, upgrade, &mut s.edits);
         let unix_nanos = || self.w.unix_nanos(self.w.driver.now());
         facts::onward(&view, &onward, unix_nanos, &mut s.edits);
+        let names = carried::Onward::of(names.as_deref(), call.cluster, self.trusted);
+        carried::onward(&view, &names, &mut s.edits);
+        let (own_host, target) = self.by_rule(call, &view, &mut s.edits);
         let edits = RequestEdits {
             drop: s.edits.dropped(),
             framing: s.request.framing(),
-            host,
+            host: own_host.or(host),
+            target: target.as_deref(),
             upgrade,
             close: false,
         };
@@ -222,6 +243,7 @@ impl Client<'_> {
         if let Some(level) = self.admit(call.cluster) {
             edits.append("baleen-admit", level.to_string().as_bytes());
         }
+        self.response_by_rule(call, view, edits);
     }
 
     /// Up to which level calls to the cluster are admitted, for callers that shed by it themselves; nothing when all are.

@@ -105,6 +105,9 @@ fn names_with_other_strokes_are_nearly_ours() {
         ("Baleen_Deadline", true),
         ("x-envoy-expected_rq-timeout_ms", true),
         ("l5d_ctx_deadline", true),
+        ("l5d_dtab", true),
+        ("baleen_dtab", true),
+        ("baleen-dst_residual", true),
         ("baleen-priority", false),
         ("grpc_previous_rpc_attempts", false),
         ("baleen_priorities", false),
@@ -215,6 +218,9 @@ fn a_fingerprint_is_of_method_host_path_and_query() {
         assert_ne!(first, of(other, &secret), "{other}");
     }
     assert_ne!(first, of("GET /a?b HTTP/1.1\nHost: x", &Secret::new(2)), "it is keyed");
+    let by_table = |table| fingerprint_by_table(&secret, first, table);
+    assert!(by_table(7) != 0 && by_table(7) == by_table(7));
+    assert!(by_table(7) != first && by_table(7) != by_table(8));
 }
 
 fn keys(lines: &str, by: &KeySource, address: &str) -> (u64, u64) {

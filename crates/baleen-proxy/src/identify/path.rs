@@ -2,44 +2,65 @@
 //!
 //! Why: `identify.rs`. Tested: `identify/tests.rs`.
 
-/// A path that a rule asks for, by whole segments: `/api` is also `/api/` and `/api/x?q`, but not `/apix`.
+/// A path that a rule asks for, by whole segments: `/api` is also `/api/` and `/api/x?q`, but not `/apix`. With `=` before it,
+/// that path alone: `=/api` is also `/api/` and `/api?q`, but not `/api/x`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PathPrefix {
+pub struct PathPattern {
     /// Without empty ones, and decoded as those of requests are.
     segments: Box<[Box<[u8]>]>,
+    /// Nothing below it.
+    exact: bool,
 }
 
-impl PathPrefix {
-    /// From its text; nothing if that does not start with `/`, has a query, or has a dot segment (no path would match it).
+impl PathPattern {
+    /// From its text; nothing if that does not start with `/` (or `=/`), has a query, or has a dot segment (no path would match
+    /// it).
     #[must_use]
-    pub fn parse(text: &str) -> Option<PathPrefix> {
-        let path = text.as_bytes();
+    pub fn parse(text: &str) -> Option<PathPattern> {
+        let exact = text.starts_with('=');
+        let path = text.strip_prefix('=').unwrap_or(text).as_bytes();
         if path.first() != Some(&b'/') || path.contains(&b'?') || has_dot_segment(path) {
             return None;
         }
         let decoded = |s: &[u8]| Decoded(s).collect::<Box<[u8]>>();
-        Some(PathPrefix { segments: segments(path).map(decoded).collect() })
+        Some(PathPattern { segments: segments(path).map(decoded).collect(), exact })
     }
 
-    /// Is the path this one or below it? `*` is below none.
+    /// Is the path this one or, unless that alone is asked for, below it? `*` is below none.
     pub(super) fn matches(&self, path: &[u8]) -> bool {
+        self.rest(path).is_some()
+    }
+
+    /// What of the path lies below this one, as it came: nothing, or `/` and more. `None`: the path does not match.
+    pub(crate) fn rest<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
         if !matches!(path.first(), None | Some(b'/')) {
-            return false;
+            return None;
         }
-        let mut came = segments(path);
-        self.segments
-            .iter()
-            .all(|want| came.next().is_some_and(|s| Decoded(s).eq(want.iter().copied())))
+        let mut left = path;
+        for want in &self.segments {
+            let begin = left.iter().position(|b| *b != b'/')?;
+            let came = left.get(begin..)?;
+            let end = came.iter().position(|b| *b == b'/').unwrap_or(came.len());
+            let (segment, after) = came.split_at_checked(end)?;
+            if !Decoded(segment).eq(want.iter().copied()) {
+                return None;
+            }
+            left = after;
+        }
+        if !self.exact {
+            return Some(left);
+        }
+        left.iter().all(|b| *b == b'/').then_some(&[])
     }
 }
 
 /// The path before a query.
-pub(super) fn without_query(path: &[u8]) -> &[u8] {
+pub(crate) fn without_query(path: &[u8]) -> &[u8] {
     let end = path.iter().position(|b| *b == b'?').unwrap_or(path.len());
     path.get(..end).unwrap_or_default()
 }
 
-fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|b| *b == b'/').filter(|s| !s.is_empty())
 }
 
@@ -51,7 +72,7 @@ fn encoded(text: &[u8]) -> Option<u8> {
 }
 
 /// Bytes of a segment, unreserved ones decoded (RFC 3986 2.3).
-struct Decoded<'a>(&'a [u8]);
+pub(super) struct Decoded<'a>(pub(super) &'a [u8]);
 
 impl Iterator for Decoded<'_> {
     type Item = u8;

@@ -10,10 +10,11 @@ use baleen_config::{RouteShell, Stale, StaticAnswer};
 use baleen_policy::Target;
 use baleen_policy::params::{ClusterParams, Fallback, Hedge, Params, RouteParams, Share};
 use baleen_proxy::access_log::Destination;
-use baleen_proxy::directory::{Binding, Found, Registry};
+use baleen_proxy::directory::{Found, Registry};
 use baleen_proxy::{Plan, Server};
 use baleen_telemetry::ShellCounter;
 
+use crate::harness::name as bind;
 use crate::harness::{
     Message, PATIENCE, Proxy, Setup, Upstream, Wire, eventually, get, listener_plan, ok, post,
     proxy, upstream,
@@ -516,8 +517,8 @@ fn falls_back(first: SocketAddr, second: SocketAddr, shell: RouteShell) -> Proxy
         let route = registry.route(&format!("/svc/{name}")).unwrap();
         let cluster = registry.cluster(&format!("/#/{name}")).unwrap();
         let tree = Target::Cluster(cluster);
-        let target = registry.target(&tree).unwrap();
-        registry.bind(&format!("/svc/{name}"), Binding { route, target }).unwrap();
+        let target = registry.target().unwrap();
+        bind(&mut registry, &format!("/svc/{name}"), route, cluster);
         let set = registry.discovered(cluster, &[Found::from((address, 1))]).set.unwrap();
         let params = RouteParams {
             total_timeout: PATIENCE,
@@ -546,6 +547,8 @@ fn falls_back(first: SocketAddr, second: SocketAddr, shell: RouteShell) -> Proxy
         seed: 7,
         recorder_entries: 4096,
         observe: None,
+        asks: None,
+        bind_timeout: baleen_proxy::names::BIND_TIMEOUT,
     });
     let server = server.unwrap();
     let address = server.addresses()[0];

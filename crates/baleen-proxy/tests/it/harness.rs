@@ -5,17 +5,18 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use baleen_base::{ClusterId, ListenerId, Pool, Shared as _, Tick};
+use baleen_base::{ClusterId, ListenerId, Pool, RouteId, Shared as _, Tick};
 use baleen_config::{Network, RouteShell};
 use baleen_http1::Limits;
-use baleen_policy::Target;
+use baleen_names::{Dtab, Path};
 use baleen_policy::params::{Balance, ClientParams, ClusterParams, Params, RouteParams};
 use baleen_proxy::access_log::Destination;
 use baleen_proxy::answer::Disclose;
 use baleen_proxy::body::Observe;
-use baleen_proxy::directory::{Binding, Found, Registry};
+use baleen_proxy::directory::{Found, MountKind, Registry};
 use baleen_proxy::forward::TrustParams;
 use baleen_proxy::identify::{Naming, Rule, Template};
+use baleen_proxy::names::BIND_TIMEOUT;
 use baleen_proxy::{ListenerPlan, Plan, Server, StartError};
 use baleen_telemetry::{ShellGauge, Snapshot};
 
@@ -72,9 +73,7 @@ pub fn proxy(upstreams: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Proxy
     let listener = registry.listener("test").unwrap();
     let route = registry.route("/svc/test").unwrap();
     let cluster = registry.cluster("/#/test").unwrap();
-    let tree = Target::Cluster(cluster);
-    let target = registry.target(&tree).unwrap();
-    registry.bind("/svc/test", Binding { route, target }).unwrap();
+    name(&mut registry, "/svc/test", route, cluster);
     registry.set_route_shell(route, &Arc::new(setup.shell));
     let found: Vec<_> = upstreams.iter().map(|a| Found::from((*a, 1))).collect();
     let set = registry.discovered(cluster, &found).set.unwrap_or_default();
@@ -88,7 +87,7 @@ pub fn proxy(upstreams: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Proxy
     plan.limits = setup.limits;
     plan.callers = setup.callers.into();
     let name = Template::parse(setup.name).unwrap();
-    let rule = Rule { host: None, path: None, name, priority: setup.priority };
+    let rule = Rule { priority: setup.priority, ..Rule::new(name) };
     plan.naming = Arc::new(Naming::new(vec![rule], None));
     let plan = Plan {
         workers: setup.workers,
@@ -96,16 +95,29 @@ pub fn proxy(upstreams: &[SocketAddr], change: impl FnOnce(&mut Setup)) -> Proxy
         params: Arc::new(params),
         directory: registry.directory(),
         clusters: vec![(cluster, set)],
-        targets: vec![(target, Arc::new(tree))],
+        targets: Vec::new(),
         seed: 7,
         recorder_entries: 4096,
         observe: setup.observe,
+        asks: None,
+        bind_timeout: BIND_TIMEOUT,
     };
     let server = Server::start(plan).unwrap();
     // One success, so that there is a floor of retries: after a start there are none until something went well.
     server.ledger().deposit(route, Tick::ZERO + server.uptime(), &pool, 1);
     let address = server.addresses()[0];
     Proxy { server, address, cluster }
+}
+
+/// A name and its cluster, which is found below the mount `/#/static` by the name's last segment.
+pub fn name(registry: &mut Registry, name: &str, route: RouteId, cluster: ClusterId) {
+    let service = name.rsplit('/').next().unwrap();
+    let path = |text: &str| Path::parse(text).unwrap();
+    registry.set_base(&Dtab::parse("/svc => /#/static").unwrap());
+    registry.mount(&path("/#/static"), MountKind::Listed);
+    registry.place(&path(&format!("/#/static/{service}")), Some(cluster)).unwrap();
+    registry.set_own_route(name, route).unwrap();
+    registry.set_rest_route(route);
 }
 
 /// A server without upstreams, at these addresses.
@@ -123,6 +135,8 @@ pub fn start_at(addresses: &[SocketAddr]) -> Result<Server, StartError> {
         seed: 1,
         recorder_entries: 0,
         observe: None,
+        asks: None,
+        bind_timeout: BIND_TIMEOUT,
     })
 }
 

@@ -177,6 +177,10 @@ impl Control for Faults {
         })
         .await
     }
+
+    async fn release(&self, namer: String, service: Option<String>) -> Result<(), Refused> {
+        self.shown.release(&namer, service.as_deref())
+    }
 }
 
 fn no_fault(name: &str) -> Refused {
@@ -193,7 +197,7 @@ fn known(spec: &FaultSpec, directory: &Directory) -> Result<(), String> {
     if let Some(endpoint) = spec.endpoint.filter(|e| !directory.has_address(*e)) {
         return Err(format!("no cluster has an endpoint {endpoint}"));
     }
-    if let Some(route) = spec.route.as_ref().filter(|name| directory.lookup(name).is_none()) {
+    if let Some(route) = spec.route.as_ref().filter(|name| !directory.is_route(name)) {
         return Err(format!("there is no name `{route}`"));
     }
     Ok(())

@@ -6,7 +6,10 @@
 //! Not here: translating a configuration (`wire.rs`), what is shown (`views.rs`). Tested: in `tests/it/` and `tests/cli.rs`.
 
 pub mod control;
+mod keepers;
+mod naming;
 pub mod signals;
+mod tables;
 mod views;
 pub mod wire;
 
@@ -18,17 +21,22 @@ use std::time::Duration;
 
 use baleen_admin::Admin;
 use baleen_admin::control::ControlServer;
-use baleen_discovery::files::{Services, Update, Watch, WatchOptions, watch};
+use baleen_discovery::files::{Services, Watch, WatchOptions, watch};
+use baleen_discovery::store::follower::Now;
 use baleen_proxy::Server;
-use tokio::sync::oneshot;
+use baleen_proxy::names::{self, ASKS_MAX, Ask};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::exit::{Exit, Failure};
 use crate::input::{self, Loaded};
 use crate::out;
 use control::Faults;
+use keepers::Keepers;
 use signals::Signals;
+use tables::Tables;
 use views::Shown;
-use wire::Wiring;
+use wire::{Changes, Wiring};
 
 /// How long requests may take to end when the process is asked to end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,18 +93,27 @@ async fn carry(loaded: Loaded, record_dir: Option<&Path>) -> Result<Exit, Failur
         })?),
         None => None,
     };
-    let control = config.control.as_ref().map(control::bind).transpose()?;
+    let tables = Tables::open(&config).map_err(Failure::input)?;
+    let control = bind_control(&config, tables.as_ref())?;
     let workers = workers(config.workers);
     let entries = config.recorder_entries;
     let protocols: Vec<&str> = config.listeners.iter().map(|_| "http").collect();
-    let wiring = Wiring::new(config, services.as_ref()).map_err(Failure::input)?;
-    let plan = wiring.plan(workers, RandomState::new().hash_one(std::process::id()), entries);
+    let mut keepers = Keepers::start(&config).map_err(Failure::input)?;
+    let mut wiring = Wiring::new(config, services.as_ref()).map_err(Failure::input)?;
+    begin(&mut wiring, &mut keepers, tables.as_ref()).await;
+    let (asks, asked) = names::asks();
+    let seed = RandomState::new().hash_one(std::process::id());
+    let plan = wiring.plan(workers, seed, entries, Some(asks));
     let directory = Arc::clone(&plan.directory);
     let server = Server::start(plan).map_err(|e| Failure::bind(e.to_string(), &e.error))?;
     let server = Arc::new(server);
     let watch = follow(&wiring, services);
     let health = watch.as_ref().map(Watch::health);
-    let shown = Arc::new(Shown::new(Arc::clone(&server), directory, health));
+    let table = tables.as_ref().map(Tables::watched);
+    let tables = tables.map(|tables| tables.follow(&server));
+    let mut sources = Sources { watch, tables, asked, reopen };
+    let shown = Shown::new(Arc::clone(&server), directory, health, keepers.registries(), table);
+    let shown = Arc::new(shown);
     announce(&server, &protocols, admin.as_ref(), control.as_ref());
 
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
@@ -116,11 +133,48 @@ async fn carry(loaded: Loaded, record_dir: Option<&Path>) -> Result<Exit, Failur
     });
     tokio::select! {
         () = signals.end() => {}
-        () = tend(wiring, watch, reopen, &server, &shown) => {}
+        () = tend(&mut wiring, &mut keepers, &mut sources, &server, &shown) => {}
     }
+    keepers.stop().await;
     shown.set_draining();
     out::say(format_args!("ending: requests in flight may take {DRAIN_TIMEOUT:?}"));
-    let draining = Arc::clone(&server);
+    drain(&server, &mut signals).await;
+    if let Some(dir) = record_dir {
+        write_recordings(&server, dir)?;
+    }
+    let (_, _) = (stop_admin.send(()), stop_control.send(()));
+    for pages in [pages, control].into_iter().flatten() {
+        let _ = pages.await;
+    }
+    Ok(Exit::Fine)
+}
+
+/// The control interface, if there is to be one, with the tables of a store, if there is one.
+fn bind_control(
+    config: &baleen_config::Config,
+    tables: Option<&Tables>,
+) -> Result<Option<ControlServer>, Failure> {
+    let control = config.control.as_ref().map(control::bind).transpose()?;
+    Ok(control.map(|control| match tables {
+        Some(tables) => control.with_tables(tables.api()),
+        None => control,
+    }))
+}
+
+/// What is known from before is there before anything is asked for.
+async fn begin(wiring: &mut Wiring, keepers: &mut Keepers, tables: Option<&Tables>) {
+    let mut talk = wiring.news(keepers.cold()).talk;
+    if let Some(tables) = tables
+        && let Some(table) = tables.first().await
+    {
+        talk.extend(wiring.table(&table).talk);
+    }
+    talk.iter().for_each(|line| out::say(format_args!("{line}")));
+}
+
+/// Let requests end, until a second signal comes.
+async fn drain(server: &Arc<Server>, signals: &mut Signals) {
+    let draining = Arc::clone(server);
     let drain = tokio::task::spawn_blocking(move || draining.drain(DRAIN_TIMEOUT));
     tokio::select! {
         drained = drain => {
@@ -133,14 +187,6 @@ async fn carry(loaded: Loaded, record_dir: Option<&Path>) -> Result<Exit, Failur
             std::process::exit(Exit::Fine as i32)
         }
     }
-    if let Some(dir) = record_dir {
-        write_recordings(&server, dir)?;
-    }
-    let (_, _) = (stop_admin.send(()), stop_control.send(()));
-    for pages in [pages, control].into_iter().flatten() {
-        let _ = pages.await;
-    }
-    Ok(Exit::Fine)
 }
 
 fn no_signals(e: &std::io::Error) -> Failure {
@@ -182,43 +228,82 @@ fn announce(
     }
 }
 
-/// Pass changes of services files on, and open logs anew when asked to. Never ends.
+/// What is heard while traffic is carried, besides registries.
+struct Sources {
+    watch: Option<Watch>,
+    tables: Option<mpsc::Receiver<Now>>,
+    asked: mpsc::Receiver<Ask>,
+    reopen: tokio::signal::unix::Signal,
+}
+
+/// Pass on what namers say, find out what workers ask, and open logs anew when asked to. Never ends.
 async fn tend(
-    mut wiring: Wiring,
-    mut watch: Option<Watch>,
-    mut reopen: tokio::signal::unix::Signal,
+    wiring: &mut Wiring,
+    keepers: &mut Keepers,
+    sources: &mut Sources,
     server: &Server,
     shown: &Shown,
 ) {
+    let Sources { watch, tables, asked, reopen } = sources;
+    let mut asks = Vec::new();
+    let mut tick = tokio::time::interval(keepers::TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let next = async {
-            match &mut watch {
+            match watch {
                 Some(watch) => watch.next().await,
                 None => None,
             }
         };
+        let table = async {
+            match tables {
+                Some(tables) => tables.recv().await,
+                None => None,
+            }
+        };
         tokio::select! {
-            Some(update) = next => apply(&mut wiring, update, server, shown),
+            // In this order: who is settled is looked at only when nothing waits.
+            biased;
             Some(()) = reopen.recv() => server.reopen_logs(),
-            else => std::future::pending().await,
+            Some(update) = next => apply(wiring.update(update), server, shown),
+            Some(now) = table => match now {
+                Now::Table { text, .. } => apply(wiring.table(&text), server, shown),
+                Now::Talk(line) => out::say(format_args!("{line}")),
+            },
+            1.. = asked.recv_many(&mut asks, ASKS_MAX) => {
+                let changes = wiring.asked(&asks, &mut |path| keepers.want(path));
+                apply(changes, server, shown);
+                asks.clear();
+            }
+            news = keepers.next() => apply(wiring.news(news), server, shown),
+            _ = tick.tick() => {
+                let news = keepers.tick(Instant::now(), &|place| wiring.take_used(place));
+                if !news.is_empty() {
+                    apply(wiring.news(news), server, shown);
+                }
+            }
         }
     }
 }
 
-fn apply(wiring: &mut Wiring, update: Update, server: &Server, shown: &Shown) {
-    let changes = wiring.update(update);
-    if let Some(directory) = changes.directory {
-        shown.set_directory(Arc::clone(&directory));
+fn apply(changes: Changes, server: &Server, shown: &Shown) {
+    if let Some(directory) = changes.names.as_ref().or(changes.addresses.as_ref()) {
+        shown.set_directory(Arc::clone(directory));
+    }
+    if let Some(directory) = changes.addresses {
         server.directory(directory);
     }
     if let Some(params) = changes.params {
         server.reconfigure(params);
     }
+    for (cluster, set) in changes.sets {
+        server.apply(cluster, set);
+    }
     for (id, target) in changes.targets {
         server.bind(id, Some(target));
     }
-    for (cluster, set) in changes.sets {
-        server.apply(cluster, set);
+    if let Some(directory) = changes.names {
+        server.directory(directory);
     }
     for line in changes.talk {
         out::say(format_args!("{line}"));

@@ -8,15 +8,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use baleen_admin::control::Refused;
 use baleen_admin::{
-    ClusterView, Clusters, EndpointView, Health, Out, Readiness, Window, reason_in_words,
+    ClusterView, Clusters, EndpointView, Health, HeldView, NamerView, Namers, Out, Readiness,
+    StagedView, TableView, Window, reason_in_words,
 };
 use baleen_base::{ClusterId, EndpointId, Event, ListenerId, RouteId, Tick, WorkerId};
 use baleen_discovery::files;
+use baleen_discovery::keeper::{self, Asker, State};
+use baleen_discovery::store::standing::{Standing, Watched};
+use baleen_names::{Dtab, Leaf, NameTree, Path};
 use baleen_policy::{EndpointState, WindowView};
 use baleen_proxy::Server;
-use baleen_proxy::directory::Directory;
-use baleen_telemetry::{Names, Snapshot};
+use baleen_proxy::directory::{Directory, Spot};
+use baleen_telemetry::{NamerFigures, Names, Snapshot, TableFigures};
+use serde_json::json;
 
 /// Longest wait for a worker's view. One that does not answer in time is left out.
 const VIEW_TIMEOUT: Duration = Duration::from_secs(1);
@@ -28,7 +34,21 @@ pub struct Shown {
     server: Arc<Server>,
     directory: RwLock<Arc<Directory>>,
     watch: Option<Arc<Mutex<files::Health>>>,
+    registries: Vec<Registry>,
+    table: Option<Watched>,
     draining: AtomicBool,
+}
+
+/// A registry that is followed.
+pub struct Registry {
+    /// What it is mounted as.
+    pub name: String,
+    /// What it is.
+    pub kind: &'static str,
+    /// It says by itself what there is, so that something is wrong when it never did.
+    pub is_listed: bool,
+    /// Who follows it.
+    pub asker: Asker,
 }
 
 impl Shown {
@@ -36,9 +56,11 @@ impl Shown {
         server: Arc<Server>,
         directory: Arc<Directory>,
         watch: Option<Arc<Mutex<files::Health>>>,
+        registries: Vec<Registry>,
+        table: Option<Watched>,
     ) -> Shown {
         let directory = RwLock::new(directory);
-        Shown { server, directory, watch, draining: AtomicBool::new(false) }
+        Shown { server, directory, watch, registries, table, draining: AtomicBool::new(false) }
     }
 
     /// Names and addresses have changed.
@@ -49,6 +71,26 @@ impl Shown {
     /// No new traffic is wanted any more.
     pub fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Believe a registry: let go what is held of a service, or of all.
+    pub fn release(&self, namer: &str, service: Option<&str>) -> Result<(), Refused> {
+        let found = self.registries.iter().find(|registry| registry.name == namer);
+        let Some(registry) = found else {
+            return Err(Refused::Unknown(format!("there is no namer `{namer}` that is asked")));
+        };
+        let held = registry.asker.health().held;
+        if !held.iter().any(|held| service.is_none_or(|service| held.service == service)) {
+            let what = service.map_or_else(String::new, |service| format!(" of {service}"));
+            return Err(Refused::Unknown(format!("nothing{what} is held")));
+        }
+        let taken = registry.asker.release(service);
+        taken.then_some(()).ok_or_else(|| Refused::Full("too many such wishes wait".to_owned()))
+    }
+
+    /// How the table stands that is followed, if one is.
+    fn standing(&self) -> Option<Standing> {
+        self.table.as_ref().map(Watched::standing)
     }
 
     /// Names and addresses as they are.
@@ -87,7 +129,14 @@ impl baleen_admin::Views for Shown {
     fn metrics(&self) -> String {
         let snapshot = Snapshot::of(self.server.cells());
         let process = baleen_admin::process(env!("CARGO_PKG_VERSION"));
-        baleen_telemetry::prometheus(&snapshot, &Named(self.directory()), &process)
+        let mut text = baleen_telemetry::prometheus(&snapshot, &Named(self.directory()), &process);
+        let namers: Vec<NamerFigures> =
+            self.registries.iter().map(|r| figures(&r.name, &r.asker.health())).collect();
+        text.push_str(&baleen_telemetry::prometheus_namers(&namers));
+        if let Some(table) = self.standing() {
+            text.push_str(&baleen_telemetry::prometheus_table(&table_figures(table)));
+        }
+        text
     }
 
     async fn clusters(&self) -> Clusters {
@@ -117,7 +166,75 @@ impl baleen_admin::Views for Shown {
                 ready.warnings.push(format!("the services folder can't be read: {why}"));
             }
         }
+        for registry in &self.registries {
+            let health = registry.asker.health();
+            let warnings = troubles(&health);
+            if registry.is_listed && health.state == State::NeverHeard {
+                let why = state_in_words(&health);
+                ready.reasons.push(format!("{}: {why}", registry.name));
+                continue;
+            }
+            ready
+                .warnings
+                .extend(warnings.into_iter().map(|why| format!("{}: {why}", registry.name)));
+        }
+        for full in self.directory().refused() {
+            ready
+                .warnings
+                .push(format!("{full}: what is new is left out until it is started anew"));
+        }
+        if let Some(table) = self.standing() {
+            let (ns, warnings) = (&table.namespace, table.troubles());
+            ready.warnings.extend(warnings.into_iter().map(|why| format!("table {ns}: {why}")));
+        }
         ready
+    }
+
+    async fn namers(&self) -> Namers {
+        let clusters = self.clusters().await;
+        let directory = self.directory();
+        let places = directory.places();
+        let counts: BTreeMap<&str, usize> =
+            clusters.clusters.iter().map(|c| (c.name.as_str(), c.endpoints.len())).collect();
+        let services = |mount: &str| {
+            let service = |(path, id): (&Path, ClusterId)| {
+                let ours = path.label(0) == Some(b"#") && path.label(1) == Some(mount.as_bytes());
+                let name = path.drop(2).to_string().trim_start_matches('/').to_owned();
+                let n = counts.get(directory.cluster(id)).copied().unwrap_or_default();
+                ours.then_some((name, n))
+            };
+            places.found().filter_map(service).collect()
+        };
+        let namers = self.registries.iter().map(|registry| {
+            let health = registry.asker.health();
+            view_of(registry, &health, services(&registry.name))
+        });
+        let table = self.standing().map(table_of);
+        Namers { dtab: places.base().to_string(), table, namers: namers.collect() }
+    }
+
+    async fn explain(&self, name: String, dtab: String) -> Result<String, String> {
+        let wrong = |what, e: baleen_names::ParseError, text: &str| {
+            format!("this is no {what}: {e}\n{}", e.caret(text))
+        };
+        let path = Path::parse(&name).map_err(|e| wrong("name", e, &name))?;
+        let over = Dtab::parse(&dtab).map_err(|e| wrong("table", e, &dtab))?;
+        let clusters = self.clusters().await;
+        let directory = self.directory();
+        let places = directory.places();
+        let describe = |leaf: &Leaf<Spot>| match leaf.cluster {
+            Spot::Cluster(id) => described(&clusters, directory.cluster(id)),
+            Spot::Undecided => ("not known yet: nobody asked for it".to_owned(), Vec::new()),
+        };
+        let layers = [places.base(), &over];
+        let delegation = baleen_names::delegate(&layers, &path, places);
+        let named = [("base", places.base()), ("override", &over)];
+        let node = baleen_names::explain(&delegation, &named, &describe);
+        let (bound, leads) = match baleen_names::bind(&layers, &path, places) {
+            Ok(b) => (b.tree.to_string(), !matches!(b.tree, NameTree::Neg | NameTree::Fail)),
+            Err(error) => (format!("! ({error})"), false),
+        };
+        Ok(json!({ "leads": leads, "bound": bound, "delegation": node }).to_string())
     }
 
     async fn recording(&self, worker: WorkerId) -> Option<Vec<u8>> {
@@ -127,6 +244,131 @@ impl baleen_admin::Views for Shown {
             all.into_iter().find(|r| r.worker == worker).map(|r| r.to_bytes())
         };
         tokio::task::spawn_blocking(gather).await.ok().flatten()
+    }
+}
+
+/// A cluster in a few words, and a line for each endpoint.
+fn described(clusters: &Clusters, name: &str) -> (String, Vec<String>) {
+    let found = clusters.clusters.iter().find(|cluster| cluster.name == name);
+    let endpoints = found.map(|cluster| cluster.endpoints.as_slice()).unwrap_or_default();
+    let line = |e: &EndpointView| match (&e.state, &e.ejected) {
+        (Health::Usable, _) => e.address.clone(),
+        (Health::Trial, _) => format!("{} (on trial)", e.address),
+        (Health::Ejected, out) => {
+            let why = out.as_ref().map_or("", |out| out.reason.as_str());
+            format!("{} (ejected: {why})", e.address)
+        }
+    };
+    let words = match endpoints.len() {
+        1 => format!("cluster {name}, 1 endpoint"),
+        n => format!("cluster {name}, {n} endpoints"),
+    };
+    (words, endpoints.iter().map(line).collect())
+}
+
+fn figures(name: &str, health: &keeper::Health) -> NamerFigures {
+    NamerFigures {
+        name: name.to_owned(),
+        up: health.state == State::Fresh,
+        cold: health.state == State::Cold,
+        heard: health.age,
+        snapshot: health.snapshot.age,
+        services: health.services as u64,
+        endpoints: health.endpoints as u64,
+        held: health.held_endpoints() as u64,
+        refused: health.refused.len() as u64 + health.refused_more,
+        sessions: health.sessions,
+        stuck: health.stuck,
+    }
+}
+
+fn table_figures(table: Standing) -> TableFigures {
+    TableFigures {
+        version: table.version,
+        heard: table.heard,
+        staged: table.staged.is_some_and(|staged| staged.on_trial),
+        namespace: table.namespace,
+    }
+}
+
+fn table_of(table: Standing) -> TableView {
+    TableView {
+        version: table.version,
+        age_seconds: table.heard.map(|age| age.as_secs_f64()),
+        state: table.in_words(),
+        staged: table.staged.map(|staged| StagedView {
+            change: staged.change,
+            step: staged.step,
+            steps: staged.steps,
+            on_trial: staged.on_trial,
+            reverted: staged.left,
+        }),
+        namespace: table.namespace,
+    }
+}
+
+/// How a namer stands, in words.
+fn state_in_words(health: &keeper::Health) -> String {
+    let age = health.age.map_or_else(String::new, |age| format!(", {} s old", age.as_secs()));
+    let why = health.failing.as_ref().map_or_else(String::new, |f| format!(": {}", f.why));
+    match health.state {
+        State::Fresh => "the registry answers".to_owned(),
+        State::Failing => {
+            format!("the registry does not answer, what it said last is used{age}{why}")
+        }
+        State::Cold => format!(
+            "the registry has not answered since the start, what lay on the disk is used{age}{why}"
+        ),
+        State::NeverHeard => format!("the registry never answered, nothing is known{why}"),
+    }
+}
+
+/// What a person should know.
+fn troubles(health: &keeper::Health) -> Vec<String> {
+    let mut troubles = Vec::new();
+    if health.state != State::Fresh {
+        troubles.push(state_in_words(health));
+    }
+    for held in &health.held {
+        let (n, of, left) = (held.endpoints.len(), &held.service, held.left.as_secs());
+        troubles.push(format!("{n} endpoints of {of} are held for {left} s more: {}", held.why));
+    }
+    if let Some((key, why)) = health.refused.first_key_value() {
+        let n = health.refused.len() as u64 + health.refused_more;
+        troubles.push(format!("{n} entries can't be read, the first: {key}: {why}"));
+    }
+    if health.left_out > 0 {
+        troubles.push(format!("{} services are left out: too many", health.left_out));
+    }
+    if let Some(error) = &health.snapshot.error {
+        troubles.push(format!("the last good state can't be kept on the disk: {error}"));
+    }
+    troubles
+}
+
+fn view_of(
+    registry: &Registry,
+    health: &keeper::Health,
+    services: BTreeMap<String, usize>,
+) -> NamerView {
+    let held = |held: &keeper::Held| HeldView {
+        service: held.service.clone(),
+        endpoints: held.endpoints.iter().map(ToString::to_string).collect(),
+        why: held.why.to_string(),
+        for_seconds: held.left.as_secs_f64(),
+    };
+    NamerView {
+        name: registry.name.clone(),
+        kind: registry.kind.to_owned(),
+        up: health.state == State::Fresh,
+        state: state_in_words(health),
+        heard_seconds_ago: health.age.map(|age| age.as_secs_f64()),
+        snapshot_seconds_old: health.snapshot.age.map(|age| age.as_secs_f64()),
+        sessions: health.sessions,
+        stuck: health.stuck,
+        services,
+        held: health.held.iter().map(held).collect(),
+        refused: health.refused.clone(),
     }
 }
 

@@ -1,50 +1,115 @@
-//! Wiring: a configuration and its services files as what the proxy understands: ids, settings, targets, endpoint sets.
+//! Wiring: a configuration and what namers find as what the proxy understands: ids, settings, places of names, endpoint sets.
 //!
-//! One book for the life of the process ([`Wiring`]): what files say later is added to it, and what differs is what the
-//! server is told, in the order that workers need: directory, settings, targets, endpoints.
-//! A file that comes brings the logical name `/svc/FILE` with it; one that goes takes it away again, unless the
-//! configuration names it. Not here: watching files (`baleen-discovery`), policy. Tested: below and in `tests/it/seeing.rs`.
+//! One book for the life of the process ([`Wiring`]): what namers say later is added to it, and what differs is what the
+//! server is told, in the order that workers need: addresses, settings, endpoints, targets, and only then where names lead.
+//!
+//! Where names lead is a delegation table (`names.rs`). A cluster that the configuration mentions is there whether or not anybody
+//! is in it; one that only a namer knows comes and goes with it. Not here: asking namers (`baleen-discovery`), policy.
+//! Tested: below and in `tests/it/seeing.rs` and `tests/it/names.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use baleen_base::{ClusterId, TargetId};
-use baleen_config::{AccessLog, Config, Endpoint, HostPattern, Listener, NameTemplate, TargetSpec};
+use baleen_base::{ClusterId, RouteId, TargetId};
+use baleen_config::{AccessLog, Config, Endpoint, Listener};
 use baleen_discovery::files::{Change, Services, Update};
 use baleen_http1::Limits;
+use baleen_names::{Dtab, Path};
 use baleen_policy::params::{Fallback, Params, WorkerParams};
 use baleen_policy::{EndpointSet, Target};
 use baleen_proxy::access_log::Destination;
-use baleen_proxy::directory::{Binding, Directory, Found, Full, Registry};
+use baleen_proxy::directory::{Directory, Found, Full, MountKind, Registry};
 use baleen_proxy::forward::TrustParams;
-use baleen_proxy::identify::{self, Naming, PathPrefix, Template};
+use baleen_proxy::names::{Ask, Asks};
 use baleen_proxy::{ListenerPlan, Plan};
+
+use super::keepers::News;
+use super::naming;
+
+mod names;
 
 /// Where names of single clusters live.
 const SERVICES: &str = "/svc/";
+/// What the settings of names without settings of their own are called.
+const REST: &str = "*";
+/// Most addresses that names may lead to which no namer lists (`/$/inet/...`).
+const INET_MAX: usize = 1024;
+/// Most places of which it is known that nothing is there, since they were asked for.
+const NEGATIVES_MAX: usize = 1024;
 
 /// Who is who and who has which settings.
 pub struct Wiring {
     config: Config,
     registry: Registry,
     params: Params,
-    targets: BTreeMap<TargetId, Arc<Target>>,
     listeners: Vec<ListenerPlan>,
-    /// Logical names that stay whatever files say.
+    /// What the folder of files is mounted as, if there is one.
+    files: Option<String>,
+    /// Clusters that are there whatever namers say.
     fixed: BTreeSet<String>,
+    /// Names that calls fall back to.
+    fallbacks: BTreeMap<String, (TargetId, Arc<Target>)>,
+    inet: usize,
+    /// Places that were asked for in vain, the oldest first.
+    negatives: VecDeque<Path>,
+    /// How things stood when the server was told last.
+    told: Told,
+}
+
+/// How much of the book is known to the server.
+struct Told {
+    routes: usize,
+    clusters: usize,
+    directory: Arc<Directory>,
+}
+
+/// A cluster's endpoints, which differ from what they were.
+type NewSet = (ClusterId, Arc<EndpointSet>);
+
+/// Sets that differ, each with what was there before all of them.
+#[derive(Default)]
+struct Batch(BTreeMap<ClusterId, (Option<Arc<EndpointSet>>, Arc<EndpointSet>)>);
+
+impl Batch {
+    fn extend(&mut self, new: Option<(Option<Arc<EndpointSet>>, NewSet)>) {
+        if let Some((before, (id, set))) = new {
+            match self.0.entry(id) {
+                Entry::Occupied(mut known) => known.get_mut().1 = set,
+                Entry::Vacant(free) => drop(free.insert((before, set))),
+            }
+        }
+    }
+
+    /// Those that lose something, then the others.
+    fn in_order(self) -> Vec<NewSet> {
+        let loses = |before: &EndpointSet, now: &EndpointSet| {
+            let mut now = now.endpoints.iter().map(|e| e.id).peekable();
+            before.endpoints.iter().any(|e| {
+                while now.next_if(|id| *id < e.id).is_some() {}
+                now.next_if_eq(&e.id).is_none()
+            })
+        };
+        let (first, then): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|(_, (before, now))| {
+            before.as_ref().is_some_and(|before| loses(before, now))
+        });
+        first.into_iter().chain(then).map(|(id, (_, set))| (id, set)).collect()
+    }
 }
 
 /// What the server must be told, in this order.
 #[derive(Default)]
 pub struct Changes {
-    /// Names and addresses.
-    pub directory: Option<Arc<Directory>>,
-    /// Settings.
+    /// Addresses and what ids are called; names lead where they led before.
+    pub addresses: Option<Arc<Directory>>,
+    /// Settings that are new.
     pub params: Option<Arc<Params>>,
-    /// Targets.
-    pub targets: Vec<(TargetId, Arc<Target>)>,
     /// Endpoints.
     pub sets: Vec<(ClusterId, Arc<EndpointSet>)>,
+    /// Targets.
+    pub targets: Vec<(TargetId, Arc<Target>)>,
+    /// Where names lead now.
+    pub names: Option<Arc<Directory>>,
     /// What a person should know.
     pub talk: Vec<String>,
 }
@@ -64,41 +129,43 @@ impl Wiring {
                     ..WorkerParams::default()
                 },
             },
-            targets: BTreeMap::new(),
             listeners: Vec::new(),
-            fixed: BTreeSet::new(),
+            files: names::files_mount(&config),
+            fixed: config.cluster_names().into_iter().map(str::to_owned).collect(),
+            fallbacks: BTreeMap::new(),
+            inet: 0,
+            negatives: VecDeque::new(),
+            told: Told::nothing(),
             config,
         };
         wiring.add_listeners()?;
+        wiring.add_names()?;
         let full = |full: Full| full.to_string();
-        let names = wiring.config.logical_names().into_iter().map(str::to_owned);
-        let clusters: Vec<String> =
-            wiring.config.cluster_names().into_iter().map(str::to_owned).collect();
-        wiring.fixed = names.chain(clusters.iter().map(|c| format!("{SERVICES}{c}"))).collect();
-        for name in wiring.fixed.clone() {
-            wiring.bind(&name).map_err(full)?;
-        }
-        for cluster in &clusters {
-            let id = wiring.cluster(cluster).map_err(full)?;
-            let endpoints = wiring.config.static_endpoints(cluster).map(<[Endpoint]>::to_vec);
-            if let Some(endpoints) = endpoints {
-                wiring.registry.discovered(id, &found(&endpoints));
-            }
+        for cluster in wiring.fixed.clone() {
+            let endpoints = wiring.config.static_endpoints(&cluster).map(<[Endpoint]>::to_vec);
+            wiring.fixed_cluster(&cluster, endpoints.as_deref()).map_err(full)?;
         }
         for (cluster, endpoints) in services.into_iter().flat_map(|s| &s.clusters) {
-            if wiring.config.static_endpoints(cluster).is_some() {
-                continue;
+            if wiring.config.static_endpoints(cluster).is_none() {
+                wiring.file(cluster, endpoints).map_err(full)?;
             }
-            wiring.bind(&format!("{SERVICES}{cluster}")).map_err(full)?;
-            let id = wiring.cluster(cluster).map_err(full)?;
-            wiring.registry.discovered(id, &found(endpoints));
         }
+        // Only now is everything there that calls may fall back to.
+        wiring.retarget();
+        wiring.told();
         Ok(wiring)
     }
 
-    /// What a server is started with.
-    pub fn plan(&self, workers: u16, seed: u64, recorder_entries: usize) -> Plan {
+    /// What a server is started with. Workers ask for what is not known of names by `asks`.
+    pub fn plan(
+        &self,
+        workers: u16,
+        seed: u64,
+        recorder_entries: usize,
+        asks: Option<Asks>,
+    ) -> Plan {
         let clusters = self.params.clusters.iter();
+        let targets = self.fallbacks.values();
         Plan {
             workers,
             listeners: self.listeners.clone(),
@@ -107,10 +174,12 @@ impl Wiring {
             clusters: clusters
                 .filter_map(|(id, _)| Some((*id, Arc::clone(self.registry.set(*id)?))))
                 .collect(),
-            targets: self.targets.iter().map(|(id, target)| (*id, Arc::clone(target))).collect(),
+            targets: targets.map(|(id, target)| (*id, Arc::clone(target))).collect(),
             seed,
             recorder_entries,
             observe: None,
+            asks,
+            bind_timeout: self.config.names.bind_timeout,
         }
     }
 
@@ -128,107 +197,133 @@ impl Wiring {
             changes.talk.push(format!("warning: the file for {cluster} is not used: {why}"));
             return changes;
         }
-        let name = format!("{SERVICES}{cluster}");
         match update.change {
             Change::Refused(diagnostics) => {
                 let text = baleen_config::render(&diagnostics, baleen_config::Look::Plain);
                 changes.talk.push(format!("{}\n{cluster} stays as it was", text.trim_end()));
             }
-            Change::Endpoints(endpoints) => match self.endpoints(&cluster, &name, &endpoints) {
-                Ok(changed) => changes = changed,
+            Change::Endpoints(endpoints) => match self.file(&cluster, &endpoints) {
+                Ok((set, left_out)) => {
+                    changes.sets.extend(set);
+                    changes.talk.push(format!("{cluster}: {} endpoints", endpoints.len()));
+                    changes.talk.extend(left_out);
+                }
                 Err(full) => changes.talk.push(format!("error: {cluster} is left out: {full}")),
             },
             Change::Removed => {
-                if !self.fixed.contains(&name) && self.registry.unbind(&name) {
-                    changes.directory = Some(self.registry.directory());
-                }
-                if let Ok(id) = self.registry.cluster(&cluster) {
-                    let set = self.registry.discovered(id, &[]).set;
-                    changes.sets.extend(set.map(|set| (id, set)));
-                }
+                changes.sets.extend(self.file_gone(&cluster));
                 changes.talk.push(format!("{cluster}: its file is gone"));
             }
         }
+        self.differences(changes)
+    }
+
+    /// Take the table of a store. The configuration's own entries come after its.
+    pub fn table(&mut self, text: &str) -> Changes {
+        let mut changes = Changes::default();
+        let own = &self.config.names.dtab;
+        match Dtab::parse(text).map(|dtab| dtab.concat(own)) {
+            Ok(Some(base)) => self.registry.set_base(&base),
+            Ok(None) => {
+                changes.talk.push("error: the table is too long; it stays as it was".to_owned())
+            }
+            Err(e) => changes.talk.push(format!(
+                "error: the table is none: {e}\n{}\nit stays as it was",
+                e.caret(text)
+            )),
+        }
+        self.differences(changes)
+    }
+
+    /// Take what workers ask. `want` asks a registry for what is at a path; false when there is none to ask.
+    pub fn asked(&mut self, asks: &[Ask], want: &mut dyn FnMut(&Path) -> bool) -> Changes {
+        let mut changes = Changes::default();
+        for ask in asks {
+            match ask {
+                // At the bound the settings of the rest go on to be used.
+                Ask::Route(name) => drop(self.own_route(name)),
+                Ask::Wanted(path) => changes.sets.extend(self.wanted(path, want)),
+            }
+        }
+        self.differences(changes)
+    }
+
+    /// Whether a name was found to lead to a place since this was last asked.
+    pub fn take_used(&self, place: &Path) -> bool {
+        self.registry.places().take_used(place)
+    }
+
+    /// Take what registries say. Who loses an address is told first, so that one that moves is nowhere twice.
+    pub fn news(&mut self, news: Vec<News>) -> Changes {
+        let mut changes = Changes::default();
+        let mut sets = Batch::default();
+        for news in news {
+            match news {
+                News::Service(place, update) => {
+                    let id = self.registry.known_cluster(&place.to_string());
+                    let before = id.and_then(|id| self.registry.set(id)).cloned();
+                    match self.service(&place, update.endpoints.as_deref()) {
+                        Ok((set, left_out)) => {
+                            sets.extend(set.map(|set| (before, set)));
+                            changes.talk.extend(left_out);
+                        }
+                        Err(full) => {
+                            changes.talk.push(format!("error: {place} is left out: {full}"))
+                        }
+                    }
+                }
+                News::Settled(namer) => self.listed(&namer),
+                News::Unheard(namer) => self.unheard(&namer),
+                News::Renew => self.registry.renew_places(),
+                News::Forget(places) => {
+                    for place in &places {
+                        self.registry.forget_place(place);
+                    }
+                    self.negatives.retain(|place| self.registry.places().is_decided(place));
+                }
+            }
+        }
+        changes.sets = sets.in_order();
+        self.differences(changes)
+    }
+
+    /// The rest of what the server has to be told, now that the book has changed.
+    fn differences(&mut self, mut changes: Changes) -> Changes {
+        changes.targets = self.retarget();
+        let (routes, clusters) = (self.params.routes.len(), self.params.clusters.len());
+        let before = std::mem::replace(&mut self.told, Told::nothing());
+        let new = (before.routes, before.clusters) != (routes, clusters);
+        changes.params = new.then(|| {
+            let new_of = |from| self.params.routes.get(from..).unwrap_or_default().to_vec();
+            Arc::new(Params {
+                routes: new_of(before.routes),
+                clusters: self.params.clusters.get(before.clusters..).unwrap_or_default().to_vec(),
+                listeners: Vec::new(),
+                worker: self.params.worker,
+            })
+        });
+        let directory = self.registry.directory();
+        if new || !changes.sets.is_empty() {
+            changes.addresses = Some(Arc::new(directory.with_places_of(&before.directory)));
+        }
+        let names = |directory: &Directory| directory.places().generation();
+        if names(&directory) != names(&before.directory) {
+            changes.names = Some(directory);
+        }
+        self.told();
         changes
     }
 
-    fn endpoints(
-        &mut self,
-        cluster: &str,
-        name: &str,
-        endpoints: &[Endpoint],
-    ) -> Result<Changes, Full> {
-        let (routes, clusters) = (self.params.routes.len(), self.params.clusters.len());
-        let before: BTreeSet<TargetId> = self.targets.keys().copied().collect();
-        self.bind(name)?;
-        let id = self.cluster(cluster)?;
-        let found = self.registry.discovered(id, &found(endpoints));
-        let mut changes = Changes {
-            directory: Some(self.registry.directory()),
-            sets: found.set.map(|set| (id, set)).into_iter().collect(),
-            ..Changes::default()
+    /// The server is told of all this.
+    fn told(&mut self) {
+        self.told = Told {
+            routes: self.params.routes.len(),
+            clusters: self.params.clusters.len(),
+            directory: self.registry.directory(),
         };
-        if (routes, clusters) != (self.params.routes.len(), self.params.clusters.len()) {
-            changes.params = Some(Arc::new(self.params.clone()));
-        }
-        let new = self.targets.iter().filter(|(id, _)| !before.contains(id));
-        changes.targets = new.map(|(id, target)| (*id, Arc::clone(target))).collect();
-        changes.talk.push(format!("{cluster}: {} endpoints", endpoints.len()));
-        if found.left_out > 0 {
-            let n = found.left_out;
-            changes
-                .talk
-                .push(format!("warning: {n} addresses of {cluster} are left out: too many"));
-        }
-        Ok(changes)
     }
 
-    /// Binds a logical name to where it leads; nothing if it leads nowhere.
-    fn bind(&mut self, name: &str) -> Result<(), Full> {
-        match self.binding(name)? {
-            Some(binding) => self.registry.bind(name, binding),
-            None => Ok(()),
-        }
-    }
-
-    /// The settings and the target of a logical name, and those of the name that it falls back to. That one is not bound by
-    /// this: requests reach it by its name only if they would without it.
-    fn binding(&mut self, name: &str) -> Result<Option<Binding>, Full> {
-        let Some(spec) = self.config.target_of(name) else { return Ok(None) };
-        let target = self.target(&spec)?;
-        let id = self.registry.target(&target)?;
-        self.targets.entry(id).or_insert_with(|| Arc::new(target));
-        let route = self.registry.route(name)?;
-        let binding = Binding { route, target: id };
-        // Ids are dense: a route that is new has the next one.
-        let at = self.params.routes.len();
-        if route.index() < at {
-            return Ok(Some(binding));
-        }
-        self.params.routes.push((route, self.config.route_params(name)));
-        self.registry.set_route_shell(route, &self.config.route_shell(name));
-        if let Some(other) = self.config.fallback_of(name).map(str::to_owned)
-            && let Some(Binding { route, target }) = self.binding(&other)?
-        {
-            self.params.routes[at].1.fallback = Some(Fallback { route, target });
-        }
-        Ok(Some(binding))
-    }
-
-    fn target(&mut self, spec: &TargetSpec) -> Result<Target, Full> {
-        Ok(match spec {
-            TargetSpec::Cluster(name) => Target::Cluster(self.cluster(name)?),
-            TargetSpec::Union(items) => {
-                let item = |(weight, spec): &(u32, TargetSpec)| Ok((*weight, self.target(spec)?));
-                Target::Union(items.iter().map(item).collect::<Result<_, _>>()?)
-            }
-            TargetSpec::Alt(items) => {
-                let item = |spec: &TargetSpec| self.target(spec);
-                Target::Alt(items.iter().map(item).collect::<Result<_, _>>()?)
-            }
-        })
-    }
-
+    /// A cluster with settings.
     fn cluster(&mut self, name: &str) -> Result<ClusterId, Full> {
         let id = self.registry.cluster(name)?;
         if id.index() >= self.params.clusters.len() {
@@ -238,6 +333,41 @@ impl Wiring {
         Ok(id)
     }
 
+    /// A route with settings, and where its calls fall back to.
+    fn route(&mut self, name: &str) -> Result<RouteId, Full> {
+        let route = self.registry.route(name)?;
+        // Ids are dense: a route that is new has the next one.
+        let at = self.params.routes.len();
+        if route.index() < at {
+            return Ok(route);
+        }
+        self.params.routes.push((route, self.config.route_params(name)));
+        self.registry.set_route_shell(route, &self.config.route_shell(name));
+        if let Some(other) = self.config.fallback_of(name).map(str::to_owned) {
+            let to = Fallback { route: self.route(&other)?, target: self.fallback(&other)? };
+            self.params.routes[at].1.fallback = Some(to);
+        }
+        Ok(route)
+    }
+
+    /// The target of a name that calls fall back to. It leads nowhere until [`Wiring::retarget`].
+    fn fallback(&mut self, name: &str) -> Result<TargetId, Full> {
+        if let Some((id, _)) = self.fallbacks.get(name) {
+            return Ok(*id);
+        }
+        let id = self.registry.target()?;
+        self.fallbacks.insert(name.to_owned(), (id, Arc::new(Target::Alt(Vec::new()))));
+        Ok(id)
+    }
+}
+
+impl Told {
+    fn nothing() -> Told {
+        Told { routes: 0, clusters: 0, directory: Arc::default() }
+    }
+}
+
+impl Wiring {
     fn add_listeners(&mut self) -> Result<(), String> {
         let listeners = self.config.listeners.clone();
         for (i, listener) in listeners.iter().enumerate() {
@@ -251,7 +381,7 @@ impl Wiring {
             self.listeners.push(ListenerPlan {
                 id,
                 address: listener.listen,
-                naming: Arc::new(naming(listener)?),
+                naming: Arc::new(naming::naming(listener)?),
                 trust: TrustParams {
                     trusted_hops: u8::try_from(listener.trusted_hops).unwrap_or(u8::MAX),
                     ..TrustParams::default()
@@ -284,34 +414,6 @@ fn limits(listener: &Listener) -> Limits {
         request_line_bytes: of.request_line_bytes as usize,
         ..Limits::default()
     }
-}
-
-/// How a listener names requests. What the configuration accepts and the proxy does not is told, not ignored.
-fn naming(listener: &Listener) -> Result<Naming, String> {
-    let template = |name: &NameTemplate| {
-        Template::parse(name.as_str()).map_err(|e| format!("name {:?}: {e}", name.as_str()))
-    };
-    let mut rules = Vec::new();
-    for rule in &listener.rules {
-        let path = match &rule.path {
-            None => None,
-            Some(path) => {
-                let wrong = || format!("path {path:?}: no request's path is ever below it");
-                Some(PathPrefix::parse(path).ok_or_else(wrong)?)
-            }
-        };
-        let host = rule.host.as_ref().map(|host| match host {
-            HostPattern::Exact(name) => identify::HostPattern::Exact(name.clone()),
-            HostPattern::Below(end) => identify::HostPattern::Below(end.clone()),
-        });
-        rules.push(identify::Rule {
-            host,
-            path,
-            name: template(&rule.name)?,
-            priority: rule.priority,
-        });
-    }
-    Ok(Naming::new(rules, Some(template(&listener.name)?)))
 }
 
 #[cfg(test)]

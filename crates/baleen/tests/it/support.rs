@@ -30,7 +30,7 @@ pub fn program() -> Command {
 }
 
 /// The kernel kills the child when the thread that started it ends.
-fn die_with_parent(c: &mut Command) {
+pub fn die_with_parent(c: &mut Command) {
     use std::os::unix::process::CommandExt;
     // SAFETY: prctl is async-signal-safe and touches no memory of ours.
     unsafe {
@@ -94,6 +94,11 @@ impl Baleen {
         }
         std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
         Baleen { child, addr: addr.expect("set above"), admin, control, dir }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Kill it, as if the machine had.
