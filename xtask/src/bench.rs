@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: everything with numbers.
 //!
 //! `proxy` compares with other proxies, `instructions` counts instructions, `policy`
-//! those of policy alone, `sim` measures the simulator, `load` the load generator, `report` renders the last results of `proxy` again. The `child-` verbs are parts that run as processes of their own, so
+//! those of policy alone, `sim` measures the simulator, `load` the load generator, `names` what names cost, `report` renders the last results of `proxy` again. The `child-` verbs are parts that run as processes of their own, so
 //! that each can be kept on a core.
 
 mod backend;
@@ -11,6 +11,7 @@ mod hist;
 mod instructions;
 mod load;
 mod loadgen;
+mod names;
 mod peers;
 mod plan;
 mod policy;
@@ -46,6 +47,7 @@ pub fn run(mut args: Args) -> Result<()> {
         "policy" => policy::run(args),
         "sim" => sim::run(args),
         "load" => load::run(args),
+        "names" => names::run(args),
         "report" => {
             args.finish()?;
             let text = fs::read(results_file()).context("no results: run `bench proxy` first")?;
@@ -56,7 +58,7 @@ pub fn run(mut args: Args) -> Result<()> {
         "child-relay" => relay::run(args),
         other => {
             bail!(
-                "no such benchmark: {other:?}; there are proxy, instructions, policy, sim, load and report"
+                "no such benchmark: {other:?}; there are proxy, instructions, policy, sim, load, names and report"
             )
         }
     }

@@ -1,0 +1,4 @@
+//! Fuzzes `baleen_names::fuzz::fuzz_path`, where the properties are.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| baleen_names::fuzz::fuzz_path(data));
