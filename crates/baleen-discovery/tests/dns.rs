@@ -2,15 +2,17 @@
 //!
 //! Nothing sleeps: records live for one second, and each test waits for the report that must come.
 
+#[path = "common/dnsmasq.rs"]
+mod dnsmasq;
 #[path = "dns/server.rs"]
 mod server;
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use baleen_discovery::dns::{Dns, NAMES_MAX, Options};
 use baleen_discovery::registry::{Client, Ended, Report, Reports};
+use dnsmasq::Dnsmasq;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RecordType;
 use server::{Say, Server, cname, ip, srv};
@@ -349,68 +351,23 @@ async fn a_new_session_begins_with_what_was_known() {
     assert_eq!(shown(&all["web.test/80"]), "10.0.0.1:80*1");
 }
 
-/// A real server, ended by its process id.
-struct Dnsmasq(Child);
-
-impl Drop for Dnsmasq {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test]
 async fn dnsmasq_answers() {
-    let Ok(port) = free_port() else { panic!("no free port") };
-    let started = Command::new("dnsmasq")
-        .args([
-            "--keep-in-foreground",
-            "--conf-file=/dev/null",
-            "--no-resolv",
-            "--no-hosts",
-            "--no-daemon",
-        ])
-        .args([
-            "--listen-address=127.0.0.1",
-            "--bind-interfaces",
-            "--local=/test/",
-            "--local-ttl=1",
-        ])
-        .arg(format!("--port={port}"))
-        .args(["--host-record=web.test,10.0.0.1,fd00::1", "--host-record=two.test,10.0.0.2"])
-        .args([
-            "--srv-host=_http._tcp.web.test,web.test,8080,1,10",
-            "--srv-host=_http._tcp.web.test,two.test,8081,1,20",
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let Ok(child) = started else {
-        let required = std::env::var("BALEEN_REQUIRE_ALL").is_ok_and(|v| v == "1");
-        assert!(!required, "dnsmasq is not installed: scripts/install-test-tools");
-        eprintln!("skipped: dnsmasq is not installed (scripts/install-test-tools)");
-        return;
-    };
-    let _dnsmasq = Dnsmasq(child);
-    let mut session = Session::of(dns(&[SocketAddr::from(([127, 0, 0, 1], port))]), &[]);
+    let known = [
+        "--host-record=web.test,10.0.0.1,fd00::1",
+        "--host-record=two.test,10.0.0.2",
+        "--srv-host=_http._tcp.web.test,web.test,8080,1,10",
+        "--srv-host=_http._tcp.web.test,two.test,8081,1,20",
+    ];
+    let Some(dnsmasq) = Dnsmasq::start(&known) else { return };
+    let mut session = Session::of(dns(&[dnsmasq.address]), &[]);
     assert_eq!(session.any().await, Report::All(Default::default()));
     session.want("web.test/80").await;
-    // It may still be beginning; then the next question finds it.
-    let mut next = session.next().await;
-    while next.contains("refused: ") {
-        next = session.next().await;
-    }
-    assert_eq!(next, "web.test/80: 10.0.0.1:80*1 [fd00::1]:80*1");
+    assert_eq!(session.next().await, "web.test/80: 10.0.0.1:80*1 [fd00::1]:80*1");
     session.want("_http._tcp.web.test").await;
     let all = "_http._tcp.web.test: 10.0.0.1:8080*10 10.0.0.2:8081*20 [fd00::1]:8080*10";
     assert_eq!(session.next().await, all);
     session.want("nobody.test/80").await;
     assert_eq!(session.next().await, "nobody.test/80 gone");
     session.alive().await;
-}
-
-fn free_port() -> std::io::Result<u16> {
-    let udp = UdpSocket::bind("127.0.0.1:0")?;
-    TcpListener::bind(udp.local_addr()?)?;
-    Ok(udp.local_addr()?.port())
 }

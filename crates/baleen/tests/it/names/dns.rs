@@ -1,57 +1,16 @@
 //! Names that can't be listed: DNS, through the real program and a real dnsmasq; and what a request does while its name is not known.
 
+#[path = "../../../../baleen-discovery/tests/common/dnsmasq.rs"]
+mod dnsmasq;
+
 use std::net::UdpSocket;
-use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use baleen_discovery::kv::{Expect, Kv as _};
 
 use super::*;
 use crate::registry::etcd;
-
-/// A real DNS server, ended by its process id.
-struct Dnsmasq {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Dnsmasq {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Dnsmasq {
-    /// One that knows `web.test` as this machine, and nothing else below `test`; nothing where it is missing.
-    fn start() -> Option<Dnsmasq> {
-        let port = loop {
-            let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
-            let port = udp.local_addr().expect("an address").port();
-            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-                break port;
-            }
-        };
-        let started = Command::new("dnsmasq")
-            .args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"])
-            .args(["--no-daemon", "--listen-address=127.0.0.1", "--bind-interfaces"])
-            .args(["--local=/test/", "--local-ttl=1", "--host-record=web.test,127.0.0.1"])
-            .arg(format!("--port={port}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(child) = started else {
-            let required = std::env::var("BALEEN_REQUIRE_ALL").is_ok_and(|v| v == "1");
-            assert!(!required, "dnsmasq is not installed: scripts/install-test-tools");
-            eprintln!("skipped: dnsmasq is not installed (scripts/install-test-tools)");
-            return None;
-        };
-        let server = Dnsmasq { child, address: SocketAddr::from(([127, 0, 0, 1], port)) };
-        // It is there when it takes connections, which it does for questions over TCP.
-        until(|| TcpStream::connect(server.address).is_ok());
-        Some(server)
-    }
-}
+use dnsmasq::Dnsmasq;
 
 /// With a namer that asks this server, and what else there is.
 fn config(server: SocketAddr, names: &str, rest: &str) -> String {
@@ -66,7 +25,8 @@ fn to(path: &str) -> String {
 
 #[test]
 fn a_host_is_found_out_when_it_is_asked_for_and_kept_over_a_restart() {
-    let Some(dnsmasq) = Dnsmasq::start() else { return };
+    let known = ["--host-record=web.test,127.0.0.1"];
+    let Some(dnsmasq) = Dnsmasq::start(&known) else { return };
     let way = Way::default();
     let (a, b) = (Service::named("a", None, &way), Service::named("b", None, &way));
     let state = tempfile::tempdir().expect("a folder");
