@@ -12,8 +12,9 @@ use baleen_base::{
     EndpointId, Event, ListenerId, RefusalKind, RetryDenied, RouteId, Tick, WorkerId,
 };
 use baleen_telemetry::{
-    CLUSTERS_MAX, Cells, ENDPOINTS_MAX, ENDPOINTS_SHOWN, Names, Process, ROUTES_MAX, ROUTES_SHOWN,
-    Sender, ShellCounter, ShellGauge, Snapshot, WorkerCells, families, prometheus,
+    CLUSTERS_MAX, Cells, ENDPOINTS_MAX, ENDPOINTS_SHOWN, NamerFigures, Names, Process, ROUTES_MAX,
+    ROUTES_SHOWN, Sender, ShellCounter, ShellGauge, Snapshot, TableFigures, WorkerCells, families,
+    prometheus, prometheus_namers, prometheus_table,
 };
 use checker::{Exposition, parse};
 
@@ -222,8 +223,19 @@ fn every_family_is_there_once_with_its_labels() {
     verdicts(&fleet);
     worker.refused(Sender::Upstream, "status-line");
     worker.injected("latency");
-    let text = text(&[&worker, &fleet], &directory(), &process());
-    let declared = families();
+    let cells = [worker.cells(), fleet.cells()];
+    let mut whole = prometheus(&Snapshot::of(&cells), &directory(), &process());
+    let (heard, snapshot) = (Some(Duration::from_secs(1)), Some(Duration::from_secs(2)));
+    whole.push_str(&prometheus_namers(&[NamerFigures { heard, snapshot, ..Default::default() }]));
+    whole.push_str(&prometheus_table(&TableFigures {
+        version: Some(1),
+        heard,
+        ..Default::default()
+    }));
+    let mut text = parse(&whole).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let mut declared = families();
+    text.families.sort_by(|a, b| a.name.cmp(&b.name));
+    declared.sort_by_key(|family| family.name);
     assert_eq!(text.families.len(), declared.len());
     for (shown, declared) in text.families.iter().zip(&declared) {
         assert_eq!((&*shown.name, &*shown.kind), (declared.name, declared.kind.as_str()));
