@@ -20,7 +20,7 @@ async fn etcd_is_a_store() {
 #[tokio::test]
 async fn etcd_opened_by_its_address_is_a_store() {
     let Some(server) = etcd::Server::start() else { return };
-    let address = format!("etcd://127.0.0.1:1,{}/deep/root/", server.client);
+    let address = format!("etcd://127.0.0.1:1,{}/deep/top/", server.client);
     let store = std::sync::Arc::new(baleen_discovery::open(&address).expect("an address"));
     checks::values_have_versions(&store).await;
     checks::lists_are_what_is_below(&store).await;
