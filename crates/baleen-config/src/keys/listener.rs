@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{COUNT_MAX, time};
+use super::{ANSWER_BODY, ANSWER_FILE, ANSWER_TYPE, COUNT_MAX, time};
 use crate::table::{Def, Key, Kind, Scope};
 
 /// A place where connections are accepted.
@@ -247,19 +247,9 @@ pub static RULE_ANSWER: Def = Def {
     doc: "Answers by itself, with no upstream: for health checks, `robots.txt`, and what shall not be reached from here.",
     keys: &[
         Key::new("status", Kind::Integer(200, 599), "", "Its status.").required(),
-        Key::new(
-            "type",
-            Kind::Text("content type"),
-            "\"text/plain; charset=utf-8\"",
-            "Its `Content-Type`.",
-        ),
-        Key::new("body", Kind::Text("text"), "", "Its body. Left out, with no `file`: none."),
-        Key::new(
-            "file",
-            Kind::Text("path"),
-            "",
-            "A file with its body, relative to the file it is written in; read at start, at most 1 MiB.",
-        ),
+        ANSWER_TYPE,
+        ANSWER_BODY,
+        ANSWER_FILE,
     ],
     named: None,
 };

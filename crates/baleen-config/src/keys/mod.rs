@@ -38,6 +38,22 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Largest count where nothing else is said.
 const COUNT_MAX: i64 = 1_000_000;
 
+/// What an answer of ours is made of besides its status.
+const ANSWER_TYPE: Key = Key::new(
+    "type",
+    Kind::Text("content type"),
+    "\"text/plain; charset=utf-8\"",
+    "Its `Content-Type`.",
+);
+const ANSWER_BODY: Key =
+    Key::new("body", Kind::Text("text"), "", "Its body. Left out, with no `file`: none.");
+const ANSWER_FILE: Key = Key::new(
+    "file",
+    Kind::Text("path"),
+    "",
+    "A file with its body, relative to the file it is written in; read at start, at most 1 MiB.",
+);
+
 const fn time(name: &'static str, default: &'static str, doc: &'static str) -> Key {
     Key::new(name, Kind::Duration(MS, DAY), default, doc)
 }

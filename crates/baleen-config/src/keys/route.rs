@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use super::{ALTERNATIVES, COUNT_MAX, DAY, HEDGE, POISON, RETRY, time};
+use super::{
+    ALTERNATIVES, ANSWER_BODY, ANSWER_FILE, ANSWER_TYPE, COUNT_MAX, DAY, HEDGE, POISON, RETRY, time,
+};
 use crate::table::{Def, Key, Kind, Named, Scope};
 
 /// Settings of logical names.
@@ -216,19 +218,9 @@ pub static ANSWER: Def = Def {
         Key::new("status", Kind::Integer(200, 599), "", "Its status.")
             .required()
             .care("A 200 hides the outage from callers that count failures, and from their retries and breakers."),
-        Key::new(
-            "type",
-            Kind::Text("content type"),
-            "\"text/plain; charset=utf-8\"",
-            "Its `Content-Type`.",
-        ),
-        Key::new("body", Kind::Text("text"), "", "Its body. Left out, with no `file`: none."),
-        Key::new(
-            "file",
-            Kind::Text("path"),
-            "",
-            "A file with its body, relative to the file it is written in; read at start, at most 1 MiB.",
-        ),
+        ANSWER_TYPE,
+        ANSWER_BODY,
+        ANSWER_FILE,
     ],
     named: None,
 };

@@ -2,14 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use baleen_discovery::kv::{Expect, Kv};
 use baleen_discovery::open::{AnyKv, open};
 use serde_json::Value;
 
-use crate::registry::zookeeper;
+use crate::registry::{etcd, zookeeper};
 use crate::support::{Baleen, program};
 
 /// A store that ends with the test.
@@ -21,26 +20,15 @@ struct Place {
 
 /// What a store runs in.
 enum Server {
-    Etcd(Child),
+    Etcd(etcd::Server),
     ZooKeeper(zookeeper::Server),
 }
 
 impl Server {
     fn kill(&mut self) {
         match self {
-            Server::Etcd(etcd) => {
-                let _ = etcd.kill();
-                let _ = etcd.wait();
-            }
+            Server::Etcd(server) => server.kill(),
             Server::ZooKeeper(server) => server.kill(),
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Server::Etcd(_) = self {
-            self.kill();
         }
     }
 }
@@ -54,23 +42,10 @@ impl Place {
 
     /// A real etcd; nothing where it is missing.
     fn etcd() -> Option<Place> {
-        let there = Command::new("etcd").arg("--version").stdout(Stdio::null()).status().is_ok();
-        let required = std::env::var("BALEEN_REQUIRE_ALL").is_ok_and(|v| v == "1");
-        assert!(there || !required, "etcd is missing: scripts/install-test-tools");
-        if !there {
-            eprintln!("skipped: etcd is missing");
-            return None;
-        }
+        let server = etcd::Server::start()?;
         let dir = tempfile::tempdir().expect("a folder");
-        // A port that somebody else was faster to take: others.
-        for _ in 0..20 {
-            let (client, peer) = (free(), free());
-            if let Some(child) = etcd(dir.path(), &client, &peer) {
-                let url = format!("etcd://{client}/baleen/dtabs");
-                return Some(Place { url, dir, server: Some(Server::Etcd(child)) });
-            }
-        }
-        panic!("etcd does not start");
+        let url = format!("etcd://{}/baleen/dtabs", server.client);
+        Some(Place { url, dir, server: Some(Server::Etcd(server)) })
     }
 
     /// A real ZooKeeper; nothing where it is missing.
@@ -132,32 +107,6 @@ impl Place {
     fn staged(&self) -> Value {
         self.json("get", &["web"])["staged"].clone()
     }
-}
-
-fn free() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").to_string()
-}
-
-fn etcd(dir: &Path, client: &str, peer: &str) -> Option<Child> {
-    let (client, peer) = (format!("http://{client}"), format!("http://{peer}"));
-    let mut command = Command::new("etcd");
-    command.arg("--data-dir").arg(dir.join("data"));
-    command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
-    command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
-    command.args(["--initial-cluster", &format!("default={peer}")]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("etcd");
-    let mut said = BufReader::new(child.stderr.take().expect("it is piped"));
-    let mut line = String::new();
-    while !line.contains("ready to serve client requests") {
-        line.clear();
-        if said.read_line(&mut line).expect("read") == 0 {
-            let _ = child.wait();
-            return None;
-        }
-    }
-    std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-    Some(child)
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -274,19 +274,9 @@ eject = {{ consecutive_failures = 5, backoff = "400ms..800ms" }}
 
 /// Every worker's recording gives the same decisions again.
 fn replay(dir: &tempfile::TempDir) -> u64 {
-    let mut decisions = 0;
     let files = Baleen::recordings(dir);
     assert_eq!(files.len(), 2, "one recording a worker");
-    for file in files {
-        let bytes = std::fs::read(&file).expect("read the recording");
-        let recording = baleen_policy::Recording::from_bytes(&bytes)
-            .unwrap_or_else(|e| panic!("{}: {e:?}", file.display()));
-        match baleen_policy::replay(&recording) {
-            Ok(done) => decisions += done.decisions,
-            Err(d) => panic!("{} decides otherwise: {d:?}", file.display()),
-        }
-    }
-    decisions
+    crate::support::replay(&files)
 }
 
 struct Story {

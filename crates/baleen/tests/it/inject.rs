@@ -140,22 +140,6 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Stop it; what its workers decided is decided again.
-fn replay(baleen: Baleen) {
-    let (code, err, dir) = baleen.stop();
-    assert_eq!(code, Some(0), "{err}");
-    let mut decisions = 0;
-    for file in Baleen::recordings(&dir) {
-        let bytes = std::fs::read(&file).expect("read the recording");
-        let recording = baleen_policy::Recording::from_bytes(&bytes).expect("a recording");
-        match baleen_policy::replay(&recording) {
-            Ok(done) => decisions += done.decisions,
-            Err(d) => panic!("{} decides otherwise: {d:?}", file.display()),
-        }
-    }
-    assert!(decisions > 0, "something was decided");
-}
-
 #[test]
 fn a_share_of_attempts_is_answered_with_a_status() {
     let up = backends(1);
@@ -175,7 +159,7 @@ fn a_share_of_attempts_is_answered_with_a_status() {
     assert_eq!(seen as usize, busy.len(), "to policy the upstream has answered");
     remove(&baleen, "busy");
     assert!((0..20).all(|_| get(&baleen).status == 200));
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -186,13 +170,13 @@ fn the_first_two_fail_and_retries_hide_it() {
     put(&baleen, "f", first.clone());
     let got: Vec<u16> = (0..4).map(|_| get(&baleen).status).collect();
     assert_eq!(got, [503, 503, 200, 200], "counted for all workers together");
-    replay(baleen);
+    baleen.stop_and_replay();
     let baleen = Baleen::start(&config(&addresses(&up), RICH, "eject = \"off\""));
     warm(&baleen);
     put(&baleen, "f", first);
     assert_eq!(get(&baleen).status, 200);
     assert_eq!(metric(&baleen, "baleen_retries_total", &[]), 2.0);
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -218,7 +202,7 @@ fn only_what_fits_is_hit() {
     let got: Vec<Got> = (0..20).map(|_| get(&baleen)).collect();
     assert!(got.iter().any(|g| g.status == 418) && got.iter().any(|g| g.status == 200));
     assert!(got.iter().all(|g| g.status == 418 || g.has("x-backend: b0")), "{got:?}");
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -241,7 +225,7 @@ fn an_endpoint_that_refuses_is_left_and_comes_back() {
         assert_eq!(get(&baleen).status, 200);
         metric(&baleen, "baleen_restores_total", &[]) >= 1.0
     });
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -255,7 +239,7 @@ fn a_connection_that_never_stands() {
     assert!(metric(&baleen, "baleen_attempt_failures_total", &["connect_timeout"]) >= 1.0);
     remove(&baleen, "h");
     assert_eq!(get(&baleen).status, 200);
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -275,7 +259,7 @@ fn a_hedge_passes_one_that_hangs() {
             assert!(got.status == 200 && got.has("x-backend: b1"), "{got:?}");
         }
         assert!(metric(&baleen, "baleen_hedges_won_total", &[]) >= 1.0);
-        replay(baleen);
+        baleen.stop_and_replay();
     }
 }
 
@@ -302,7 +286,7 @@ fn connections_that_stand_go_silent_and_new_ones_work() {
     }
     assert_eq!(metric(&baleen, "baleen_retries_total", &[]), 1.0, "which is not hit");
     assert_eq!((hits(&baleen, "upstream"), hits(&baleen, "downstream")), (1, 1));
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -332,7 +316,7 @@ fn one_endpoint_is_slow() {
     // Connections that were carried go on without it.
     assert!((0..12).all(|_| get(&baleen).status == 200));
     assert_eq!(metric(&baleen, "baleen_injected_faults_total", &["latency"]), slow as f64);
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -347,7 +331,7 @@ fn a_drawn_delay_hits_a_share_of_connections() {
     let slow = got.iter().filter(|g| g.took >= Duration::from_millis(50)).count() as u64;
     let hit = hits(&baleen, "d");
     assert!((10..50).contains(&hit) && slow >= hit, "{hit} {slow}");
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -364,7 +348,7 @@ fn bodies_are_cut_and_lengths_are_wrong() {
     assert_eq!(metric(&baleen, "baleen_injected_faults_total", &["http_length"]), 1.0);
     remove(&baleen, "f");
     assert_eq!(get(&baleen).body.len(), 128);
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -380,7 +364,7 @@ fn a_head_that_comes_late_meets_the_try_timeout() {
         let got = get(&baleen);
         assert!(got.status == 200 && got.took >= Duration::from_millis(50), "{got:?}");
     }
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -404,7 +388,7 @@ fn breaks_of_all_kinds_are_what_they_would_be() {
         assert_eq!(got.status, status, "{fault}: {got:?}");
         assert_eq!(hits(&baleen, "f"), 1, "{fault}");
     }
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 /// `baleen fault inject`, and what it says first.
@@ -441,7 +425,7 @@ fn the_fault_of_a_command_that_is_killed_ends_with_its_lease() {
     assert_eq!(list(&baleen), [Value::Null; 0]);
     let gone = control(&baleen).ask("POST", "/faults/busy/renew", None);
     assert!(matches!(gone, Err(ClientError::Refused { status: 404, .. })));
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -665,7 +649,7 @@ fn large_bodies_pass_whole_through_a_carried_connection() {
         assert!(bytes.starts_with(b"HTTP/1.1 200 ") && bytes.len() > 3 << 20, "{}", bytes.len());
     }
     assert_eq!((hits(&baleen, "upstream"), hits(&baleen, "downstream")), (2, 2));
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 /// True once this is dropped, also by a panic.
@@ -737,5 +721,5 @@ fn faults_come_and_go_under_load() {
         let got = get(&baleen);
         assert!(got.status == 200 && got.body.len() == 128, "{got:?}");
     }
-    replay(baleen);
+    baleen.stop_and_replay();
 }

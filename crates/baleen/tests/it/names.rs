@@ -131,22 +131,6 @@ fn start(rest: &str) -> Baleen {
     Baleen::start(&format!("{LISTENER}{TRUSTED}{rest}"))
 }
 
-/// Everything that was decided can be decided again.
-fn replay(baleen: Baleen) {
-    let (code, err, dir) = baleen.stop();
-    assert_eq!(code, Some(0), "{err}");
-    let mut decisions = 0;
-    for file in Baleen::recordings(&dir) {
-        let bytes = std::fs::read(&file).expect("read the recording");
-        let recording = baleen_policy::Recording::from_bytes(&bytes).expect("a recording");
-        match baleen_policy::replay(&recording) {
-            Ok(done) => decisions += done.decisions,
-            Err(d) => panic!("{} decides otherwise: {d:?}", file.display()),
-        }
-    }
-    assert!(decisions > 0, "something was decided");
-}
-
 #[test]
 fn one_request_goes_to_staging_all_the_way_down() {
     let way = Way::default();
@@ -183,7 +167,7 @@ fn one_request_goes_to_staging_all_the_way_down() {
     let (status, text) = ask(baleen.addr, "b", "baleen-dtab: /svc/b => !");
     assert_eq!(status, 404);
     assert!(text.contains("name /svc/b, with the request's own delegation table"), "{text}");
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -231,7 +215,7 @@ fn a_debug_proxy_is_put_in_the_middle_of_a_path() {
     let more = format!("baleen-dtab: {middle}; /svc/c => /svc/c2");
     assert_eq!(body(&more), (200, "a>p(e>c2)".to_owned()));
     assert_eq!(p.last("baleen-ctx-dtab").as_deref(), Some("/svc/c => /svc/c2"));
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 /// A port that was free a moment ago.
@@ -337,7 +321,7 @@ fn shares_are_as_they_are_said() {
     }
     // Seven standard deviations.
     assert!(count["b"].abs_diff(200) < 95, "{count:?}");
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -382,7 +366,7 @@ fn an_alternative_is_taken_when_all_servers_fail() {
     until(|| again(&mut s, "x", table).0 == 200);
     let answered = (0..100).filter(|_| again(&mut s, "x", table) == (200, "b".to_owned())).count();
     assert_eq!(answered, 100);
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -414,7 +398,7 @@ fn an_address_can_be_named() {
     let (status, text) = ask(baleen.addr, "x", "baleen-dtab: /svc/x => /$/inet/127.0.0.1/none");
     assert_eq!(status, 404, "{text}");
     assert_eq!(ask(baleen.addr, "x", "").0, 404);
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -443,7 +427,7 @@ fn names_move_with_files() {
         assert_eq!(answer.0, 200, "no request is lost on the way");
         answer.1 == "b"
     });
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 /// Ask again until it holds. The bound is a failure, not a wait.

@@ -147,6 +147,13 @@ impl Baleen {
         (status.code(), err, dir)
     }
 
+    /// Stop it; what its workers decided is decided again.
+    pub fn stop_and_replay(self) {
+        let (code, err, dir) = self.stop();
+        assert_eq!(code, Some(0), "{err}");
+        assert!(replay(&Baleen::recordings(&dir)) > 0, "something was decided");
+    }
+
     pub fn recordings(dir: &tempfile::TempDir) -> Vec<PathBuf> {
         let mut v: Vec<PathBuf> = std::fs::read_dir(dir.path().join("records"))
             .expect("recordings")
@@ -170,6 +177,20 @@ pub fn connect(addr: SocketAddr) -> TcpStream {
     s.set_write_timeout(Some(LONG)).expect("timeout");
     s.set_nodelay(true).expect("nodelay");
     s
+}
+
+/// The same inputs give the same decisions; how many.
+pub fn replay(files: &[PathBuf]) -> u64 {
+    let again = |file: &PathBuf| {
+        let bytes = std::fs::read(file).expect("read the recording");
+        let recording = baleen_policy::Recording::from_bytes(&bytes)
+            .unwrap_or_else(|e| panic!("{}: {e:?}", file.display()));
+        match baleen_policy::replay(&recording) {
+            Ok(done) => done.decisions,
+            Err(d) => panic!("{} decides otherwise: {d:?}", file.display()),
+        }
+    };
+    files.iter().map(again).sum()
 }
 
 /// A `baleen backend` as a child process.

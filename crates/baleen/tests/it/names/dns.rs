@@ -45,13 +45,13 @@ fn a_host_is_found_out_when_it_is_asked_for_and_kept_over_a_restart() {
         let other = to("/#/dns/nobody2.test/80 | /#/static/b");
         assert_eq!(ask(baleen.addr, "x", &other), (200, "b".to_owned()));
     }
-    replay(baleen);
+    baleen.stop_and_replay();
 
     // Nobody answers, and what was known is served at once.
     drop(dnsmasq);
     let again = Baleen::start(&config);
     assert_eq!(ask(again.addr, "x", &to(&web)), (200, "a".to_owned()));
-    replay(again);
+    again.stop_and_replay();
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_host_below_inet_is_found_out_when_it_is_asked_for() {
         let other = to(&format!("{wrong} | /#/static/a"));
         assert_eq!(ask(baleen.addr, "x", &other), (200, "a".to_owned()), "{wrong}");
     }
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_name_that_nobody_answers_for_is_waited_for_and_no_longer() {
     // Whether it is there is not known, so its alternative is not taken.
     assert_eq!(ask(baleen.addr, "x", &to("/#/dns/web.test/80 | /#/static/b")).0, 503);
     assert_eq!(ask(baleen.addr, "b", ""), (200, "b".to_owned()));
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn whoever_leaves_while_a_name_is_waited_for_does_no_harm() {
         drop(s);
     }
     assert_eq!(ask(baleen.addr, "b", ""), (200, "b".to_owned()));
-    replay(baleen);
+    baleen.stop_and_replay();
 }
 
 #[test]
@@ -140,5 +140,5 @@ fn a_service_that_only_a_registry_knows_can_be_named_at_once() {
     let other = to("/#/registry/nobody | /#/static/b");
     assert_eq!(ask(baleen.addr, "x", &other), (200, "b".to_owned()));
     assert_eq!(ask(baleen.addr, "x", &to("/#/registry/nobody")).0, 404);
-    replay(baleen);
+    baleen.stop_and_replay();
 }
